@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -51,6 +51,8 @@ class ToolSpec(BaseModel):
     parameters: dict[str, Any] = {}
     timeout_seconds: float = 30.0
     reconcilable: bool = False
+    origin: Literal["tool", "web"] = "tool"
+    """Where its results come from; text from the web is never trusted by the learner."""
 
     @cached_property
     def schema_hash(self) -> str:
