@@ -39,7 +39,7 @@ class Message(BaseModel):
             raise InvalidMessage(f"{type(self).__name__} cannot be written as JSON: {error}") from error
         if len(data) > MAX_MESSAGE_BYTES:
             raise PayloadTooLarge(
-                f"{type(self).__name__} is {len(data)} bytes, the limit is {MAX_MESSAGE_BYTES}; store the payload elsewhere."
+                f"{type(self).__name__} is {len(data)} bytes, the limit is {MAX_MESSAGE_BYTES}; send a reference."
             )
         return data
 

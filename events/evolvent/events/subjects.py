@@ -5,6 +5,9 @@ evolvent.commands.<verb>.<run_id|_>      evolvent.events.<event_type>
 evolvent.dead.<stream>                   evolvent.ask.<goal>
 evolvent.stream.<run_id>                 evolvent.nudge.<run_id>
 evolvent.<service>.<endpoint>            evolvent.<service>.<instance>.<endpoint>
+
+Requests, commands and questions arrive with one token more when a client sent them: its name, which the server
+adds (`principal.py`).
 """
 
 from __future__ import annotations
@@ -22,9 +25,17 @@ ALL_RUNS = "evolvent.runs.>"
 ALL_COMMANDS = "evolvent.commands.>"
 ALL_EVENTS = "evolvent.events.>"
 ALL_DEAD = "evolvent.dead.>"
-ALL_ASK = "evolvent.ask.*"
+ALL_ASK = "evolvent.ask.>"
 ALL_NUDGES = "evolvent.nudge.*"
 LAST_RUN = "_"
+SIGNED = (
+    "evolvent.requests.*.*",
+    "evolvent.commands.cancel.*",
+    "evolvent.commands.feedback.*",
+    "evolvent.commands.outcome.*",
+    "evolvent.ask.*",
+)
+"""What a client may publish; on its way to the services the server adds the client's name as the last token."""
 RUN_NAMESPACE = uuid.UUID("6f1c7c5e-2f0b-5d3e-9a55-3d8d3a1f7e10")
 
 
@@ -48,6 +59,10 @@ class Verb(StrEnum):
     OUTCOME = "outcome"
 
 
+_PRIORITIES = frozenset(p.value for p in Priority)
+_VERBS = frozenset(v.value for v in Verb)
+
+
 def token(value: str) -> str:
     """Return the value if it can stand between two dots.
 
@@ -66,7 +81,7 @@ def request(priority: Priority, goal: str) -> str:
 
 def requests_of(priority: Priority) -> str:
     """Every request of one priority."""
-    return f"evolvent.requests.{priority}.*"
+    return f"evolvent.requests.{priority}.>"
 
 
 def parse_request(subject: str) -> tuple[Priority, str]:
@@ -76,7 +91,7 @@ def parse_request(subject: str) -> tuple[Priority, str]:
         InvalidSubject: the subject has other parts or names no priority.
     """
     parts = subject.split(".")
-    if len(parts) != 4 or parts[2] not in Priority:
+    if len(parts) not in (4, 5) or parts[2] not in _PRIORITIES:
         raise InvalidSubject(
             f"{subject[:120]!r} is not evolvent.requests.<priority>.<goal>; use one of {', '.join(Priority)}."
         )
@@ -106,13 +121,13 @@ def command(verb: Verb, run_id: str = LAST_RUN) -> str:
 
 def commands_of(verb: Verb) -> str:
     """Every command of one verb."""
-    return f"evolvent.commands.{verb}.*"
+    return f"evolvent.commands.{verb}.>"
 
 
 def parse_command(subject: str) -> tuple[Verb, str]:
     """Return the verb and the run_id of a command's subject."""
     parts = subject.split(".")
-    if len(parts) != 4 or parts[2] not in Verb:
+    if len(parts) not in (4, 5) or parts[2] not in _VERBS:
         raise InvalidSubject(f"{subject[:120]!r} is not evolvent.commands.<verb>.<run_id>.")
     return Verb(parts[2]), token(parts[3])
 

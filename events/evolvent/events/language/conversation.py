@@ -56,3 +56,14 @@ class ModelReply(BaseModel):
     """The model's name as the server stated it, or as it was asked for."""
     scripted: bool = False
     """True when the server says that its answers come from a script and not from a model."""
+
+
+def name_calls(reply: ModelReply, turn: int) -> ModelReply:
+    """Return the reply with call ids that are unique in a task and the same at every replay.
+
+    Servers reuse ids ("call_0") from turn to turn; the model only needs its calls and their results to match.
+    """
+    if not reply.tool_calls:
+        return reply
+    calls = tuple(call.model_copy(update={"call_id": f"c{turn}_{i}"}) for i, call in enumerate(reply.tool_calls))
+    return reply.model_copy(update={"tool_calls": calls})

@@ -194,8 +194,24 @@ class DeadLettered(PlatformEvent):
 
 
 PLATFORM_EVENTS: tuple[type[PlatformEvent], ...] = (
-    AgentSpawned, AgentActivated, AgentEvicted, AgentRetired, PatternDiscovered, AutomationProposed, AutomationCreated,
-    AutomationPromoted, AutomationRolledBack, ImprovementAvailable, ImprovementApplied, FeedbackReceived, BudgetExceeded,
-    BudgetOverrun, BudgetChanged, CircuitOpened, CircuitClosed, SchedulerRan, DeadLettered,
-)  # fmt: skip
+    AgentSpawned,
+    AgentActivated,
+    AgentEvicted,
+    AgentRetired,
+    PatternDiscovered,
+    AutomationProposed,
+    AutomationCreated,
+    AutomationPromoted,
+    AutomationRolledBack,
+    ImprovementAvailable,
+    ImprovementApplied,
+    FeedbackReceived,
+    BudgetExceeded,
+    BudgetOverrun,
+    BudgetChanged,
+    CircuitOpened,
+    CircuitClosed,
+    SchedulerRan,
+    DeadLettered,
+)
 BY_TYPE: dict[str, type[PlatformEvent]] = {kind.TYPE: kind for kind in PLATFORM_EVENTS}

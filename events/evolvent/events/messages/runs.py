@@ -1,7 +1,7 @@
 """The events of a run's journal. Few and fat: one event says all that its tick decided.
 
 Every event may carry `turns` (model turns that ended in this tick) and `tools` (tool calls that ended), so the
-last turn of a run travels inside `workflow_completed`. `expand` in `events.language.expansion` gives the list that people read.
+last turn of a run travels inside `workflow_completed`. `events.expansion.expand` gives the list that people read.
 """
 
 from __future__ import annotations
@@ -217,6 +217,9 @@ class BudgetRefused(RunEvent):
 
     type: Literal["budget_refused"] = "budget_refused"
     error: ErrorInfo
+    task_id: str = ""
+    model: str | None = None
+    """The cheaper model that the task goes on with."""
 
 
 class CancelRequested(RunEvent):
@@ -274,6 +277,7 @@ class WorkflowResumed(RunEvent):
     type: Literal["workflow_resumed"] = "workflow_resumed"
     owner: str
     cause: str = "redelivered"
+    request_seq: int = 0
     state: dict[str, Any] | None = None
     """Restored from SQL, where the journal before this event was purged."""
 

@@ -1,0 +1,117 @@
+"""Calls over core NATS that tell a slow service from a dead one.
+
+A plain request cannot: it waits for its whole timeout. Here a service that is still working says so every second
+(header `Evolvent-Working`), and a caller that hears nothing for `silence_seconds` gives up on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from evolvent.events.errors import CallTimeout, Category, ErrorInfo, NoResponders, RemoteError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+WORKING = "Evolvent-Working"
+ERROR = "Evolvent-Error"
+WORKING_EVERY_SECONDS = 1.0
+
+
+class _Waiting:
+    """One call in flight."""
+
+    __slots__ = ("future", "last_heard")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[bytes] = loop.create_future()
+        self.last_heard = loop.time()
+
+
+class Caller:
+    """Sends calls and sorts their replies, over one subscription for the whole connection."""
+
+    def __init__(self, client: Client, inbox_prefix: str) -> None:
+        self._client = client
+        self._prefix = f"{inbox_prefix}.{client.new_inbox().rsplit('.', 1)[1]}"
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, _Waiting] = {}
+        self._subscribed = False
+
+    async def call(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout_seconds: float,
+        silence_seconds: float = 3.5,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Send a request and return its reply.
+
+        Raises:
+            NoResponders: nobody listens; nothing was done.
+            CallTimeout: no reply in time, or silence; the work may or may not have happened.
+            RemoteError: the service answered with an error.
+        """
+        if not self._subscribed:
+            self._subscribed = True
+            await self._client.subscribe(f"{self._prefix}.*", cb=self._on_reply)
+        number = str(next(self._numbers))
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting[number] = _Waiting(loop)
+        deadline = loop.time() + timeout_seconds
+        timer = loop.call_later(min(timeout_seconds, silence_seconds), self._check, number, deadline, silence_seconds)
+        try:
+            await self._client.publish(
+                subject, data, reply=f"{self._prefix}.{number}", headers=dict(headers) if headers else None
+            )
+            return await waiting.future
+        except CallTimeout as error:
+            raise CallTimeout(f"{subject}: {error}") from None
+        finally:
+            timer.cancel()
+            self._waiting.pop(number, None)
+
+    def _check(self, number: str, deadline: float, silence: float) -> None:
+        waiting = self._waiting.get(number)
+        if waiting is None or waiting.future.done():
+            return
+        loop = waiting.future.get_loop()
+        quiet_until = waiting.last_heard + silence
+        if loop.time() >= deadline - 0.001:
+            waiting.future.set_exception(CallTimeout("no answer before the deadline"))
+        elif loop.time() >= quiet_until - 0.001:
+            waiting.future.set_exception(CallTimeout(f"silent for {silence:g} s"))
+        else:
+            loop.call_later(min(deadline, quiet_until) - loop.time(), self._check, number, deadline, silence)
+
+    async def _on_reply(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject.rsplit(".", 1)[1])
+        if waiting is None or waiting.future.done():
+            return
+        headers = message.headers
+        if headers:
+            if headers.get("Status") == "503":
+                waiting.future.set_exception(NoResponders())
+                return
+            if WORKING in headers:
+                waiting.last_heard = waiting.future.get_loop().time()
+                return
+            if ERROR in headers:
+                waiting.future.set_exception(RemoteError(ErrorInfo.model_validate_json(message.data)))
+                return
+            if "Nats-Service-Error-Code" in headers:
+                waiting.future.set_exception(RemoteError(_service_error(headers)))
+                return
+        waiting.future.set_result(message.data)
+
+
+def _service_error(headers: Mapping[str, str]) -> ErrorInfo:
+    return ErrorInfo(
+        code="remote", category=Category.SYSTEM, message=headers.get("Nats-Service-Error", "the service failed")
+    )

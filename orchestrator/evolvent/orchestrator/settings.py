@@ -1,0 +1,62 @@
+"""Settings of the orchestrator floor, one frozen document a service. Built by the platform, never read from files here."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class OrchestratorSettings(BaseModel):
+    """How one orchestrator works."""
+
+    model_config = _FROZEN
+
+    max_concurrent_runs: int = Field(default=10, gt=0)
+    """Runs that one process drives at a time; waiting runs do not count."""
+    max_deliveries: int = Field(default=20, gt=0)
+    """Deliveries of a request that never got as far as its first event, before it is dead-lettered."""
+    turn_timeout_seconds: float = Field(default=60.0, gt=0)
+    """Hard wall for one model turn."""
+    workflow_timeout_seconds: float = Field(default=3600.0, gt=0)
+    """How long a run may take, where its request does not say; waiting does not count."""
+    lease_wait_seconds: float = Field(default=30.0, ge=0)
+    """How long a model turn waits for a free slot of its goal, per call to the resource manager."""
+    service_wait_seconds: float = Field(default=120.0, ge=0)
+    """How long a turn waits for a loader or resource manager that is away, before the turn fails."""
+    ack_wait_seconds: float = Field(default=10.0, gt=0)
+    """How long a silent owner keeps a run."""
+
+
+class LoaderSettings(BaseModel):
+    """How one loader hosts agents."""
+
+    model_config = _FROZEN
+
+    max_active_agents: int = Field(default=50, gt=0)
+    """Activations in memory; the least recently used goes first, never one in use."""
+    idle_seconds: float = Field(default=24 * 3600.0, gt=0)
+    """An activation that was not used for so long is dropped. Its spec stays."""
+    max_concurrent_turns: int = Field(default=256, gt=0)
+    default_model: str = "gpt-4o"
+    max_tokens: int = Field(default=1024, gt=0)
+
+
+class ResourceSettings(BaseModel):
+    """The limits of a goal that has none of its own, and of the whole platform."""
+
+    model_config = _FROZEN
+
+    max_agents: int = Field(default=100, ge=0)
+    max_concurrent: int = Field(default=10, ge=0)
+    max_daily_cost: float = Field(default=10.0, ge=0)
+    """USD per UTC day and goal."""
+    platform_daily_cost: float | None = Field(default=None, ge=0)
+    """USD per UTC day over all goals; None means no cap above the goals'."""
+    policy: str = Field(default="queue", pattern="^(queue|cheaper_model|automation_only|ask|stop)$")
+    """What happens at a limit: wait for the next day or a higher cap, take a cheaper model, or stop."""
+    cheaper_model: str | None = None
+    prices: dict[str, dict[str, float]] = {}
+    """USD per million tokens for models that the price list does not know: {"my-model": {"input": 2.5, "output": 10}}."""
+    rate_limits: dict[str, dict[str, int]] = {}
+    """Per model, shared by all processes: {"gpt-4o": {"requests_per_minute": 500, "tokens_per_minute": 200000}}."""
