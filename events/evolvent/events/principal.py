@@ -11,14 +11,14 @@ from __future__ import annotations
 
 ANONYMOUS = "anonymous"
 
-_TOKENS_UNSIGNED = {"requests": 4, "commands": 4, "ask": 3}
+_TOKENS_WHEN_SIGNED = {"requests": 5, "commands": 5, "ask": 4}
 
 
 def principal_of(subject: str) -> str:
     """Return the name that signs this subject, or `anonymous` where none does."""
-    root, kind, *rest = [*subject.split("."), ""][:-1] if subject.count(".") else ("", "")
-    unsigned = _TOKENS_UNSIGNED.get(kind, 0) if root == "evolvent" else 0
-    return rest[-1] if unsigned and len(rest) + 2 == unsigned + 1 else ANONYMOUS
+    parts = subject.split(".")
+    is_signed = parts[0] == "evolvent" and len(parts) == _TOKENS_WHEN_SIGNED.get("".join(parts[1:2]))
+    return parts[-1] if is_signed else ANONYMOUS
 
 
 def signed(subject: str, principal: str) -> str:
