@@ -147,6 +147,8 @@ class NatsBus:
     async def flush(self) -> None:
         """Wait until the server has seen everything sent so far."""
         try:
+            # nats-py sends its PING ahead of what is still pending, so one flush is no barrier and two are.
+            await self._client.flush(timeout=int(PUBLISH_TIMEOUT_SECONDS))
             await self._client.flush(timeout=int(PUBLISH_TIMEOUT_SECONDS))
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailable from error

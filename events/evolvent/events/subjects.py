@@ -147,6 +147,11 @@ def ask(goal: str) -> str:
     return f"evolvent.ask.{token(goal)}"
 
 
+def parse_ask(subject: str) -> str:
+    """Return the goal of a question's subject."""
+    return token(subject.split(".")[2])
+
+
 def stream(run_id: str) -> str:
     """Where a run's model tokens flow, when its client asked for them."""
     return f"evolvent.stream.{run_id}"

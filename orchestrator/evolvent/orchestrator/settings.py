@@ -1,4 +1,4 @@
-"""Settings of the orchestrator floor, one frozen document a service. Built by the platform, never read from files here."""
+"""Settings of the orchestrator floor, one frozen document a service. Built by the platform, never read here."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ class ResourceSettings(BaseModel):
     """What happens at a limit: wait for the next day or a higher cap, take a cheaper model, or stop."""
     cheaper_model: str | None = None
     prices: dict[str, dict[str, float]] = {}
-    """USD per million tokens for models that the price list does not know: {"my-model": {"input": 2.5, "output": 10}}."""
+    """USD per million tokens, where the price list does not know a model: {"m": {"input": 2.5, "output": 10}}."""
     rate_limits: dict[str, dict[str, int]] = {}
     """Per model, shared by all processes: {"gpt-4o": {"requests_per_minute": 500, "tokens_per_minute": 200000}}."""

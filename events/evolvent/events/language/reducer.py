@@ -88,6 +88,7 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
                 status=RunStatus.SUSPENDED,
                 suspensions=event.suspension,
                 suspend_reason=event.reason,
+                suspended_at=event.occurred_at,
                 refusal=None,
             )
         case CancelRequested():
@@ -130,7 +131,18 @@ def _resume(state: RunState, event: WorkflowResumed) -> RunState:
     if event.state is not None and state.started is None:
         restored = load_state(event.state)
         state = replace(restored, cancel=state.cancel or restored.cancel, approval=state.approval or restored.approval)
-    state = replace(state, status=RunStatus.RUNNING, attempt=event.attempt, refusal=None, request_seq=event.request_seq)
+    paused = state.paused_seconds
+    if state.suspended_at is not None:
+        paused += max(0.0, (event.occurred_at - state.suspended_at).total_seconds())
+    state = replace(
+        state,
+        status=RunStatus.RUNNING,
+        attempt=event.attempt,
+        refusal=None,
+        request_seq=event.request_seq,
+        suspended_at=None,
+        paused_seconds=paused,
+    )
     return _apply_approval(state)
 
 

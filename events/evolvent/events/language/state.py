@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -111,6 +112,8 @@ class RunState:
     is_late: bool = False
     suspensions: int = 0
     suspend_reason: SuspendReason | None = None
+    suspended_at: datetime | None = None
+    paused_seconds: float = 0.0
     totals: Totals = field(default_factory=Totals)
     request_seq: int = 0
     last_seq: int = 0

@@ -128,7 +128,7 @@ def _suspended(state: RunState, decision: Decision, common: dict[str, Any], stam
     suspend = decision.suspend
     assert suspend is not None
     number = state.suspensions + 1
-    kept = replace(state, suspensions=number, suspend_reason=suspend.reason, refusal=None)
+    kept = replace(state, suspensions=number, suspend_reason=suspend.reason, suspended_at=stamp.now, refusal=None)
     return WorkflowSuspended(
         **common,
         reason=suspend.reason,

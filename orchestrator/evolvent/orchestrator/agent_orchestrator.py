@@ -1,0 +1,164 @@
+"""Takes requests from the bus and drives each as a run, until it ends or waits.
+
+Owns the journals of runs. Does not know models, prices or SQL beyond the stores that it reads.
+Shown in use by tests/e2e/test_one_request.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evolvent.events import subjects
+from evolvent.events.bus import Call, CoreMessage, Delivery
+from evolvent.events.clock import Clock
+from evolvent.events.errors import Category, ErrorInfo, EvolventError
+from evolvent.events.fault_points import reach
+from evolvent.events.journal import Journal
+from evolvent.events.messages.calls import JournalPage, RunQuery
+from evolvent.events.nats_bus import NatsBus
+from evolvent.events.service import Consume, Endpoint, Listener, Service
+from evolvent.events.streams import COMMANDS, REQUESTS, RUNS, DurableSpec, durables
+from evolvent.events.subjects import Priority
+from evolvent.orchestrator.ask_bridge import AskBridge
+from evolvent.orchestrator.commands_inbox import CommandsInbox, apply_all
+from evolvent.orchestrator.dead_letters import bury
+from evolvent.orchestrator.intake import Intake
+from evolvent.orchestrator.routing.router import Router
+from evolvent.orchestrator.run_actor import Superseded
+from evolvent.orchestrator.run_desk import Refused, RunDesk
+from evolvent.orchestrator.run_parts import RunParts
+from evolvent.orchestrator.settings import OrchestratorSettings
+from evolvent.orchestrator.tools import ToolRegistry
+from evolvent.storage.agents import AgentStore
+from evolvent.storage.runs import RunStore
+
+_JOURNAL_PAGE_BYTES = 600 * 1024
+
+
+class AgentOrchestrator(Service):
+    """Routes requests and drives their runs."""
+
+    name = "orchestrator"
+    description = "takes requests, drives their runs, answers"
+
+    def __init__(
+        self,
+        bus: NatsBus,
+        agents: AgentStore,
+        runs: RunStore,
+        tools: ToolRegistry,
+        *,
+        settings: OrchestratorSettings | None = None,
+        clock: Clock | None = None,
+        heartbeat_seconds: float = 3.0,
+    ) -> None:
+        super().__init__(bus, clock=clock, heartbeat_seconds=heartbeat_seconds)
+        self.settings = settings or OrchestratorSettings()
+        self._journal = Journal(bus)
+        parts = RunParts(bus, self._journal, tools, self.clock, self.settings, self.instance, self.spawn)
+        self._desk = RunDesk(parts, Router(bus, agents, self.clock), runs)
+        self._commands = CommandsInbox(bus, self._journal, runs, self.clock, owner=self.instance)
+        self._ask = AskBridge(bus, self._journal, self.clock)
+        self._tools = tools
+        self._durables = {d.name: d for d in durables(self.settings.ack_wait_seconds)}
+        self._intake = Intake(slots=self.settings.max_concurrent_runs, now=self.clock.now, take=self._take)
+
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """Answer what a run's journal says, and which tools there are."""
+        return {"journal": self._read_journal, "tools": self._list_tools}
+
+    def consumers(self) -> Sequence[Consume]:
+        """Work off the commands; requests have an intake of their own."""
+        return (Consume(self._durables["orchestrator_commands"], self._on_commands, batch=16),)
+
+    def listeners(self) -> Mapping[str, Listener]:
+        """Hear nudges."""
+        return {subjects.ALL_NUDGES: self._on_nudge}
+
+    async def on_start(self) -> None:
+        """Learn what run_ids are made from."""
+        await self._desk.learn_namespace()
+        self.bus.on_reconnect.append(self._desk.learn_namespace)
+
+    async def start(self) -> None:
+        """Start, and begin to take requests last of all."""
+        if self.ready.is_set() or self.is_stopping:
+            return
+        await super().start()
+        by_priority: dict[Priority, DurableSpec] = {p: self._durables[f"orchestrator_{p}"] for p in Priority}
+        host = await self.bus.host("evolvent-ask", version="0.1.0", description="answers with a run's final event")
+        await host.add("ask", subjects.ALL_ASK, self._ask.ask, queue="ask")
+        await self._intake.start(self.bus, by_priority, self.hold)
+
+    async def stop(self, *, drain_seconds: float = 10.0) -> None:
+        """Take no more requests, give back those not begun, finish or hand over the rest."""
+        for delivery in await self._intake.stop():
+            self.let_go(delivery)
+            await delivery.nak()
+        await super().stop(drain_seconds=drain_seconds)
+
+    def _take(self, delivery: Delivery) -> None:
+        self.spawn(self._serve(delivery))
+
+    async def _serve(self, delivery: Delivery) -> None:
+        reach("request.taken")
+        try:
+            await self._serve_or_bury(delivery)
+        except Superseded as error:
+            self.log.info("superseded", reason=str(error))
+        except EvolventError as error:
+            self.log.warning("given back", sequence=delivery.sequence, error=str(error))
+            await delivery.nak(1.0)
+        except Exception:
+            self.log.exception("request failed", sequence=delivery.sequence)
+            await delivery.nak(2.0)
+            raise
+        finally:
+            self.let_go(delivery)
+            self._intake.done()
+
+    async def _serve_or_bury(self, delivery: Delivery) -> None:
+        if delivery.delivered > self.settings.max_deliveries and not await self._desk.has_journal(delivery):
+            message = f"It was delivered {delivery.delivered} times and never got as far as its first event."
+            error = ErrorInfo(code="request.poison", category=Category.SYSTEM, message=message)
+            await bury(self, delivery, REQUESTS, error)
+            return
+        try:
+            later = await self._desk.serve(delivery)
+        except Refused as refused:
+            await bury(self, delivery, REQUESTS, refused.info(), run_id=refused.run_id)
+            return
+        reach("run.before_ack")
+        if later is not None:
+            await delivery.nak(later)
+        else:
+            await delivery.ack()
+            reach("run.acked")
+
+    async def _on_commands(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery, error in await apply_all(self._commands, deliveries):
+            await bury(self, delivery, COMMANDS, error.info())
+
+    def _on_nudge(self, message: CoreMessage) -> None:
+        self._desk.nudge(message.subject.rsplit(".", 1)[1])
+
+    async def _read_journal(self, call: Call) -> bytes:
+        query = RunQuery.decode(call.data)
+        subject = subjects.run_events(query.run_id)
+        events, sequences, size = [], [], 0
+        async for stored in self.bus.read(RUNS, subject, from_sequence=query.from_seq or 1):
+            size += len(stored.data)
+            if len(events) >= query.limit or (events and size > _JOURNAL_PAGE_BYTES):
+                return self._page(query.run_id, events, sequences, more=True)
+            events.append(stored.data)
+            sequences.append(stored.sequence)
+        return self._page(query.run_id, events, sequences, more=False)
+
+    @staticmethod
+    def _page(run_id: str, events: list[bytes], sequences: list[int], *, more: bool) -> bytes:
+        head = JournalPage(run_id=run_id, sequences=tuple(sequences), more=more).encode()
+        return head.replace(b'"events":[]', b'"events":[' + b",".join(events) + b"]", 1)
+
+    async def _list_tools(self, call: Call) -> bytes:
+        specs = b",".join(spec.model_dump_json().encode() for spec in self._tools.specs())
+        return b'{"tools":[' + specs + b"]}"

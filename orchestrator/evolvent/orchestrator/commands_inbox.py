@@ -1,0 +1,125 @@
+"""Commands about runs become input events in their journals, by the same compare-and-set as every append.
+
+The PubAck was the speaker's receipt; here the command takes effect: the run's owner meets it at its next append,
+and a nudge makes that prompt. A suspended run gets a request that resumes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evolvent.events import subjects
+from evolvent.events.bus import Delivery
+from evolvent.events.clock import Clock
+from evolvent.events.errors import EvolventError, FenceLost, InvalidMessage, NotFound
+from evolvent.events.journal import Journal
+from evolvent.events.language.reducer import fold
+from evolvent.events.language.state import RunState, RunStatus
+from evolvent.events.messages.commands import Answer, Cancel
+from evolvent.events.messages.requests import Request
+from evolvent.events.messages.runs import ApprovalGiven, CancelRequested, RunEvent
+from evolvent.events.nats_bus import NatsBus
+from evolvent.events.principal import principal_of
+from evolvent.events.subjects import LAST_RUN, Priority, Verb
+from evolvent.storage.runs import RunStore
+
+_TRIES = 20
+
+
+class CommandsInbox:
+    """Applies cancel, approve and deny."""
+
+    def __init__(self, bus: NatsBus, journal: Journal, runs: RunStore, clock: Clock, *, owner: str) -> None:
+        self._bus = bus
+        self._journal = journal
+        self._runs = runs
+        self._clock = clock
+        self._owner = owner
+
+    async def apply(self, delivery: Delivery) -> None:
+        """Apply one command; doing it twice changes nothing.
+
+        Raises:
+            InvalidMessage, NotFound: it can never be applied.
+        """
+        verb, run_id = subjects.parse_command(delivery.subject)
+        principal = principal_of(delivery.subject)
+        body = delivery.data.strip() or b"{}"
+        command: Cancel | Answer = Cancel.decode(body) if verb is Verb.CANCEL else Answer.decode(body)
+        if run_id == LAST_RUN:
+            run_id = await self._last_run(principal, command.user_id)
+        elif not subjects.is_run_id(run_id):
+            raise InvalidMessage(f"{run_id!r} is not a run_id; `evolvent runs list` shows them.")
+        for _ in range(_TRIES):
+            state = await self._state(run_id)
+            if state.status.is_final or _already_said(state, command):
+                return
+            event = self._event(state, verb, command, principal, delivery.sequence)
+            try:
+                await self._journal.append(event)
+            except FenceLost:
+                continue
+            await self._tell(state, event)
+            return
+        raise FenceLost(f"Run {run_id} moves on too fast for the command to get in; it is tried again.")
+
+    async def _state(self, run_id: str) -> RunState:
+        entries = await self._journal.read(run_id)
+        return fold(run_id, ((entry.sequence, entry.event) for entry in entries))
+
+    async def _last_run(self, principal: str, user_id: str | None) -> str:
+        run_id = await self._runs.last_run_of(principal, user_id)
+        if run_id is None:
+            raise NotFound(f"{user_id or principal} has no run yet; name a run_id instead of `_`.")
+        return run_id
+
+    def _event(self, state: RunState, verb: Verb, command: Cancel | Answer, principal: str, sequence: int) -> RunEvent:
+        common = {
+            "event_id": self._clock.new_id(),
+            "run_id": state.run_id,
+            "correlation_id": state.run_id,
+            "causation_id": f"COMMANDS:{sequence}",
+            "occurred_at": self._clock.now(),
+            "source": self._owner,
+            "attempt": state.attempt,
+            "prev_seq": state.last_seq,
+            "principal": principal,
+        }
+        if isinstance(command, Cancel):
+            return CancelRequested.model_validate({**common, "reason": command.reason})
+        answer = {"outcome": command.outcome, "result": command.result, "note": command.note}
+        return ApprovalGiven.model_validate({**common, **answer, "approved": verb is Verb.APPROVE})
+
+    async def _tell(self, state: RunState, event: RunEvent) -> None:
+        await self._bus.publish(subjects.nudge(state.run_id), b"")
+        suspended = await self._suspension(state)
+        if suspended is not None:
+            number, priority, goal = suspended
+            resume = Request(run_id=state.run_id, resume=number, causation_id=event.event_id)
+            await self._bus.append(subjects.request(priority, goal), resume.encode())
+
+    async def _suspension(self, state: RunState) -> tuple[int, Priority, str] | None:
+        """Return the number, priority and goal of a run's suspension, from SQL where its journal is gone."""
+        if state.status is RunStatus.SUSPENDED and state.started is not None:
+            return state.suspensions, state.started.priority, state.started.goal
+        if state.started is not None:
+            return None
+        waiting = await self._runs.suspension_of(state.run_id)
+        return (waiting.suspension, Priority(waiting.priority), waiting.goal) if waiting else None
+
+
+async def apply_all(inbox: CommandsInbox, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, EvolventError]]:
+    """Apply a batch; return those that can never be applied, with the reason."""
+    refused: list[tuple[Delivery, EvolventError]] = []
+    for delivery in deliveries:
+        try:
+            await inbox.apply(delivery)
+        except EvolventError as error:
+            if error.info().retryable:
+                raise
+            refused.append((delivery, error))
+    return refused
+
+
+def _already_said(state: RunState, command: Cancel | Answer) -> bool:
+    return state.cancel is not None if isinstance(command, Cancel) else state.approval is not None

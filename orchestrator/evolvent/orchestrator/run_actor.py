@@ -1,0 +1,245 @@
+"""One run, driven by one owner: an actor with a mailbox, a state, and the sequence that fences it.
+
+    decide ─▶ activities (model turns, tool calls) ─▶ mailbox ─▶ one event per tick ─▶ append ─▶ reduce ─▶ decide …
+
+Invariants: nothing is decided that is not stored; whoever loses the fence stops; a claim is stored before its call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from evolvent.events.errors import EvolventError, FenceLost
+from evolvent.events.fault_points import reach
+from evolvent.events.language.decisions import Activity, CallTool, Reconcile, TakeTurn, decide
+from evolvent.events.language.reducer import reduce
+from evolvent.events.language.state import CallState, Refusal, RunState, RunStatus
+from evolvent.events.language.ticks import Stamp, Tick, compose
+from evolvent.events.messages.runs import (
+    ApprovalGiven,
+    CancelRequested,
+    LeaseInfo,
+    RunEvent,
+    ToolOutcome,
+    WorkflowSuspended,
+)
+from evolvent.orchestrator.run_parts import RunParts
+from evolvent.orchestrator.tools import ToolContext
+from evolvent.orchestrator.tools.call import call_tool, reconcile_call
+from evolvent.orchestrator.turns import TurnTaker
+
+
+class Superseded(EvolventError):
+    """Another orchestrator has taken this run over; it goes on there."""
+
+    code = "run.superseded"
+
+
+class RunActor:
+    """Drives one run until it ends, waits, or is taken over."""
+
+    def __init__(self, state: RunState, parts: RunParts, turns: TurnTaker, *, lease: LeaseInfo | None = None) -> None:
+        self.state = state
+        self._parts = parts
+        self._turns = turns
+        self._first_lease = lease
+        self._tick = Tick()
+        self._wake = asyncio.Event()
+        self._running: dict[Activity, asyncio.Task[None]] = {}
+        self._nudged = False
+        self._catalog = parts.catalog()
+        self._log = structlog.get_logger("run").bind(run_id=state.run_id)
+
+    def nudge(self) -> None:
+        """Tell the actor that somebody else has written to its journal."""
+        self._nudged = True
+        self._wake.set()
+
+    async def drive(self, *, refusal: Refusal | None = None) -> RunState:
+        """Drive the run until it is final or suspended, and return its last state.
+
+        Raises:
+            Superseded: another owner has it now.
+            BusUnavailable: the journal cannot be reached; the run goes on at its next delivery.
+        """
+        self._tick.refusal = refusal
+        timer = self._arm_deadline()
+        try:
+            while True:
+                if self._nudged:
+                    await self._catch_up()
+                if self.state.cancel is not None or self._tick.is_late:
+                    await self._quiesce()
+                if await self._say_tick():
+                    if self.state.status.is_final or self.state.status is RunStatus.SUSPENDED:
+                        return self.state
+                    continue
+                self._carry_on()
+                await self._wake.wait()
+                self._wake.clear()
+        finally:
+            timer.cancel()
+            await self._stop_activities()
+
+    async def _say_tick(self) -> bool:
+        """Append the event of what was observed, if there is anything to say."""
+        tick, self._tick = self._tick, Tick()
+        event = compose(self.state, tick, self._catalog, self._stamp(tick))
+        if event is None:
+            self._merge(tick)
+            return False
+        reach("run.before_append")
+        try:
+            await self.append(event)
+        except FenceLost:
+            self._merge(tick)
+            await self._catch_up(must_find=True)
+            return True
+        reach("run.appended")
+        return True
+
+    async def append(self, event: RunEvent) -> None:
+        """Store an event and take it into the state."""
+        sequence = await self._parts.journal.append(event)
+        self.state = reduce(self.state, event, sequence)  # type: ignore[arg-type]  # every RunEvent is one of AnyRunEvent
+        if isinstance(event, WorkflowSuspended):
+            self._log.info("suspended", reason=event.reason, detail=event.detail)
+
+    async def _catch_up(self, *, must_find: bool = False) -> None:
+        """Read what others have appended: inputs are applied, a new owner ends us."""
+        self._nudged = False
+        entries = await self._parts.journal.read(self.state.run_id, after=self.state.last_seq)
+        for entry in entries:
+            if not isinstance(entry.event, CancelRequested | ApprovalGiven):
+                raise Superseded(f"Run {self.state.run_id} was taken over: {entry.event.type} by {entry.event.source}.")
+            self.state = reduce(self.state, entry.event, entry.sequence)
+        if must_find and not entries:
+            raise Superseded(
+                f"Run {self.state.run_id} has a journal that we do not see; it goes on at its next delivery."
+            )
+
+    def _carry_on(self) -> None:
+        """Start the activities that are wanted and end those that are not."""
+        wanted = decide(self.state, self._catalog).activities
+        for activity in [a for a in self._running if a not in wanted]:
+            self._running.pop(activity).cancel()
+        for activity in wanted:
+            if activity not in self._running:
+                task = asyncio.get_running_loop().create_task(self._do(activity))
+                self._running[activity] = task
+
+    async def _do(self, activity: Activity) -> None:
+        try:
+            match activity:
+                case TakeTurn():
+                    await self._take_turn(activity)
+                case CallTool():
+                    await self._call_tool(activity)
+                case Reconcile():
+                    await self._reconcile(activity)
+        except EvolventError as error:
+            self._log.warning("activity failed", activity=type(activity).__name__, error=str(error))
+        self._running.pop(activity, None)
+        self._wake.set()
+
+    async def _take_turn(self, step: TakeTurn) -> None:
+        if step.delay_seconds:
+            await asyncio.sleep(step.delay_seconds)
+        lease: LeaseInfo | Refusal | None = self._first_lease
+        self._first_lease = None
+        if lease is None:
+            lease = await self._turns.lease(self.state, step)
+        if isinstance(lease, Refusal):
+            self._tick.refusal = lease
+            return
+        reach("turn.leased")
+        self._tick.turns.append(await self._turns.take(self.state, step, lease))
+
+    async def _call_tool(self, step: CallTool) -> None:
+        call = self._call_of(step.task_id, step.call_id)
+        if step.effect.needs_claim:
+            reach("tool.claimed")
+        reach("tool.before_call")
+        offered = self._turns.offered(self.state, step.task_id)
+        record = await call_tool(
+            self._parts.tools,
+            call.call,
+            self._context(step.task_id, step.call_id, step.idempotency_key),
+            offered=offered,
+            clock=self._parts.clock,
+            attempt=self.state.attempt,
+        )
+        reach("tool.called")
+        self._tick.tools.append(record)
+
+    async def _reconcile(self, step: Reconcile) -> None:
+        call = self._call_of(step.task_id, step.call_id)
+        key = call.claim.idempotency_key if call.claim else None
+        context = self._context(step.task_id, step.call_id, key)
+        record = await reconcile_call(
+            self._parts.tools, call.call, context, clock=self._parts.clock, attempt=self.state.attempt
+        )
+        if record is None:
+            self._tick.reconciled.append((step.task_id, step.call_id, False))
+        elif record.outcome is ToolOutcome.UNKNOWN:
+            self._tick.reconciled.append((step.task_id, step.call_id, None))
+        else:
+            self._tick.tools.append(record)
+
+    def _call_of(self, task_id: str, call_id: str) -> CallState:
+        return next(c for c in self.state.tasks[task_id].calls if c.call.call_id == call_id)
+
+    def _context(self, task_id: str, call_id: str, key: str | None) -> ToolContext:
+        started = self.state.started
+        assert started is not None
+        return ToolContext(
+            run_id=self.state.run_id,
+            task_id=task_id,
+            call_id=call_id,
+            goal=started.goal,
+            agent_id=self.state.tasks[task_id].task.agent_id or "",
+            user_id=started.request.user_id,
+            principal=started.principal,
+            idempotency_key=key,
+        )
+
+    def _stamp(self, tick: Tick) -> Stamp:
+        now = self._parts.clock.now()
+        midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=5, microsecond=0)
+        waits_for_day = tick.refusal is not None and tick.refusal.policy == "queue"
+        return Stamp(self._parts.clock.new_id(), self._parts.owner, now, midnight if waits_for_day else None)
+
+    def _merge(self, tick: Tick) -> None:
+        self._tick.turns[:0] = tick.turns
+        self._tick.tools[:0] = tick.tools
+        self._tick.reconciled[:0] = tick.reconciled
+        self._tick.refusal = self._tick.refusal or tick.refusal
+        self._tick.is_late = self._tick.is_late or tick.is_late
+
+    def _arm_deadline(self) -> asyncio.TimerHandle:
+        started = self.state.started
+        assert started is not None
+
+        def late() -> None:
+            self._tick.is_late = True
+            self._wake.set()
+
+        left = (started.deadline_at - self._parts.clock.now()).total_seconds() + self.state.paused_seconds
+        return asyncio.get_running_loop().call_later(max(0.0, left), late)
+
+    async def _quiesce(self) -> None:
+        """Stop what may be stopped; let claimed calls end, for their outcome must be known."""
+        claimed = [t for a, t in self._running.items() if isinstance(a, CallTool) and a.effect.needs_claim]
+        await self._stop_activities(keep=claimed)
+        if claimed:
+            await asyncio.gather(*claimed, return_exceptions=True)
+
+    async def _stop_activities(self, *, keep: list[asyncio.Task[None]] | None = None) -> None:
+        ending = [task for task in self._running.values() if task not in (keep or [])]
+        for task in ending:
+            task.cancel()
+        self._running = {a: t for a, t in self._running.items() if t not in ending}
+        await asyncio.gather(*ending, return_exceptions=True)

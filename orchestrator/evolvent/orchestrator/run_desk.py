@@ -1,0 +1,257 @@
+"""From a delivered request to a driven run: who it is, whether it has begun, and the first event.
+
+The run_id of a request that brought none is a function of its place in the stream, so every delivery finds the
+same journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from evolvent.events import subjects
+from evolvent.events.bus import Delivery
+from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost
+from evolvent.events.fault_points import reach
+from evolvent.events.language.decisions import TakeTurn
+from evolvent.events.language.reducer import fold, reduce
+from evolvent.events.language.state import Refusal, RunState, load_state
+from evolvent.events.language.workflow import single_agent
+from evolvent.events.messages.requests import Request, read_request, request_hash
+from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed, WorkflowStarted
+from evolvent.events.principal import principal_of
+from evolvent.events.streams import REQUESTS
+from evolvent.orchestrator.routing.router import Route, Router
+from evolvent.orchestrator.run_actor import RunActor
+from evolvent.orchestrator.run_parts import RunParts
+from evolvent.orchestrator.takeover import Meeting, Met, meet
+from evolvent.orchestrator.turns import TurnTaker
+from evolvent.storage.runs import RunStore
+
+_LATER_SECONDS = 5.0
+
+
+class Refused(EvolventError):
+    """The request can never be served."""
+
+    code = "request.refused"
+
+    def __init__(self, info: ErrorInfo, run_id: str = "") -> None:
+        super().__init__(info.message)
+        self._info = info
+        self.run_id = run_id
+
+    def info(self) -> ErrorInfo:
+        """Return the reason."""
+        return self._info
+
+
+class RunDesk:
+    """Serves deliveries of requests."""
+
+    def __init__(self, parts: RunParts, router: Router, runs: RunStore) -> None:
+        self._parts = parts
+        self._router = router
+        self._runs = runs
+        self._turns = TurnTaker(parts)
+        self._actors: dict[str, RunActor] = {}
+        self._created_at = ""
+
+    async def learn_namespace(self) -> None:
+        """Read when the REQUESTS stream was created: run_ids are made from it."""
+        self._created_at = (await self._parts.bus.admin.stream_state(REQUESTS)).created_at
+
+    def nudge(self, run_id: str) -> None:
+        """Tell a run that is driven here to look at its journal."""
+        actor = self._actors.get(run_id)
+        if actor is not None:
+            actor.nudge()
+
+    async def has_journal(self, delivery: Delivery) -> bool:
+        """Say whether a delivery's run got as far as its first event."""
+        try:
+            run_id = read_request(delivery.data).run_id or self._derived_id(delivery)
+        except EvolventError:
+            return False
+        return await self._parts.journal.last(run_id) is not None
+
+    async def serve(self, delivery: Delivery) -> float | None:
+        """Serve a delivery until its run ends or waits.
+
+        Returns:
+            None when it is done and may be acked; else after how many seconds it should come again.
+
+        Raises:
+            Refused: it can never be served, and should be buried.
+            Superseded, BusUnavailable: it goes on elsewhere, or at its next delivery.
+        """
+        try:
+            request = read_request(delivery.data)
+            subjects.parse_request(delivery.subject)
+        except EvolventError as error:
+            raise Refused(error.info()) from error
+        met = Met(request, delivery.sequence, request_hash(delivery.data), delivery.delivered)
+        run_id = request.run_id or self._derived_id(delivery)
+        if run_id in self._actors:
+            return _LATER_SECONDS
+        state = await self._known(run_id, met)
+        if state is None:
+            started = await self._begin(run_id, met, delivery)
+            if started:
+                return None
+            state = await self._fold(run_id)
+        return await self._meet(state, met, delivery)
+
+    def _derived_id(self, delivery: Delivery) -> str:
+        return subjects.run_id_of(self._created_at, delivery.sequence)
+
+    async def _known(self, run_id: str, met: Met) -> RunState | None:
+        """Return the run's state where it may have begun already; None where its journal must be empty."""
+        if met.delivered == 1 and met.request.run_id is None:
+            return None
+        state = await self._fold(run_id)
+        if state.last_seq or met.request.resume is not None:
+            return state
+        recorded = await self._runs.exists(run_id)
+        if recorded is None:
+            return None
+        status, recorded_hash = recorded
+        if recorded_hash and recorded_hash != met.content_hash:
+            raise Refused(_conflict(run_id), run_id)
+        return replace(state, status=status) if status.is_final else None
+
+    async def _fold(self, run_id: str) -> RunState:
+        entries = await self._parts.journal.read(run_id)
+        return fold(run_id, ((entry.sequence, entry.event) for entry in entries))
+
+    async def _meet(self, state: RunState, met: Met, delivery: Delivery) -> float | None:
+        match meet(state, met):
+            case Meeting.NOTHING_TO_DO:
+                return None
+            case Meeting.CONFLICT:
+                raise Refused(_conflict(state.run_id), state.run_id)
+            case Meeting.LATER:
+                return _LATER_SECONDS
+            case Meeting.BEGIN:
+                return None if await self._begin(state.run_id, met, delivery, after=state) else _LATER_SECONDS
+            case Meeting.RESTORE:
+                return await self._restore(state, met)
+            case Meeting.WAKE:
+                await self._resume(state, met, cause="resumed")
+            case Meeting.TAKE_OVER:
+                await self._resume(state, met, cause="redelivered")
+        return None
+
+    async def _begin(self, run_id: str, met: Met, delivery: Delivery, *, after: RunState | None = None) -> bool:
+        """Append the first event and drive; False where the journal turned out not to be empty."""
+        priority, goal = subjects.parse_request(delivery.subject)
+        route = await self._router.route(met.request, goal)
+        event = self._started(run_id, met, route, delivery)
+        before = after or RunState(run_id)
+        event = event.model_copy(update={"prev_seq": before.last_seq})
+        lease, refusal = await self._first_lease(reduce(before, event, 0), route)
+        event = event.model_copy(update={"lease": lease})
+        reach("run.before_start")
+        try:
+            sequence = await self._parts.journal.append(event)
+        except FenceLost:
+            return False
+        reach("run.started")
+        state = reduce(before, event, sequence)
+        structlog.get_logger("run").info(
+            "started", run_id=run_id, goal=goal, priority=priority, agent=event.routing.chosen
+        )
+        await self._drive(RunActor(state, self._parts, self._turns, lease=lease), refusal)
+        return True
+
+    async def _first_lease(self, state: RunState, route: Route) -> tuple[LeaseInfo | None, Refusal | None]:
+        task_id = next(iter(state.tasks))
+        if route.error is not None:
+            return None, Refusal(task_id, route.error, "stop")
+        if state.cancel is not None:
+            return None, None
+        lease = await self._turns.lease(state, TakeTurn(task_id, 0, 0))
+        return (None, lease) if isinstance(lease, Refusal) else (lease, None)
+
+    def _started(self, run_id: str, met: Met, route: Route, delivery: Delivery) -> WorkflowStarted:
+        request = met.request
+        priority, goal = subjects.parse_request(delivery.subject)
+        now = self._parts.clock.now()
+        chosen = route.decision.chosen
+        workflow = single_agent(chosen)
+        spec = route.spec
+        timeout = request.timeout_seconds or self._parts.settings.workflow_timeout_seconds
+        offered = self._parts.tools.offered_to(spec, goal) if spec else ()
+        return WorkflowStarted(
+            event_id=self._parts.clock.new_id(),
+            run_id=run_id,
+            correlation_id=run_id,
+            causation_id=request.causation_id or f"{REQUESTS}:{delivery.sequence}",
+            occurred_at=now,
+            source=self._parts.owner,
+            request=request,
+            request_seq=delivery.sequence,
+            request_hash=met.content_hash,
+            goal=goal,
+            priority=priority,
+            principal=principal_of(delivery.subject),
+            owner=self._parts.owner,
+            routing=route.decision,
+            workflow=workflow,
+            workflow_hash=workflow.workflow_hash,
+            agents={chosen: spec} if spec else {},
+            tool_hashes={tool.name: tool.schema_hash for tool in offered},
+            deadline_at=now + timedelta(seconds=timeout),
+            seed=int(run_id.replace("-", "")[:8], 16),
+        )
+
+    async def _restore(self, state: RunState, met: Met) -> float | None:
+        """Wake a suspended run whose journal is gone, from the state that SQL kept."""
+        kept = await self._runs.state_of_suspended(state.run_id)
+        if kept is None or load_state(kept).suspensions != met.request.resume:
+            return None
+        whole = replace(load_state(kept), last_seq=state.last_seq, cancel=state.cancel, approval=state.approval)
+        await self._resume(whole, met, cause="restored", kept=kept)
+        return None
+
+    async def _resume(self, state: RunState, met: Met, *, cause: str, kept: dict[str, object] | None = None) -> None:
+        """Fence off whoever had the run, then drive it from where its journal stands."""
+        reach("run.before_resume")
+        request: Request = met.request
+        event = WorkflowResumed(
+            event_id=self._parts.clock.new_id(),
+            run_id=state.run_id,
+            correlation_id=state.run_id,
+            causation_id=request.causation_id or f"{REQUESTS}:{met.sequence}",
+            occurred_at=self._parts.clock.now(),
+            source=self._parts.owner,
+            attempt=state.attempt + 1,
+            prev_seq=state.last_seq,
+            owner=self._parts.owner,
+            cause=cause,
+            request_seq=met.sequence,
+            state=kept,
+        )
+        sequence = await self._parts.journal.append(event)
+        reach("run.resumed")
+        structlog.get_logger("run").info("resumed", run_id=state.run_id, attempt=event.attempt, cause=cause)
+        await self._drive(RunActor(reduce(state, event, sequence), self._parts, self._turns), None)
+
+    async def _drive(self, actor: RunActor, refusal: Refusal | None) -> None:
+        run_id = actor.state.run_id
+        self._actors[run_id] = actor
+        try:
+            state = await actor.drive(refusal=refusal)
+            reach("run.final_stored")
+            structlog.get_logger("run").info(
+                str(state.status), run_id=run_id, cost_microusd=state.totals.cost_microusd, attempt=state.attempt
+            )
+        finally:
+            self._actors.pop(run_id, None)
+
+
+def _conflict(run_id: str) -> ErrorInfo:
+    message = f"Run {run_id} exists with another request; send this one without a run_id, or with a new one."
+    return ErrorInfo(code="run_id_conflict", category=Category.VALIDATION, message=message)

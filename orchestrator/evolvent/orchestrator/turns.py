@@ -1,0 +1,236 @@
+"""One model turn: lease its worst case, have a loader make it, say what it cost.
+
+Money: a turn that was sent and whose bill is not known is charged at its lease. A turn that is proven unsent,
+or that the provider refused before working on it, costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from datetime import datetime
+
+from evolvent.events import subjects
+from evolvent.events.errors import BusUnavailable, CallTimeout, ErrorInfo, EvolventError, NoResponders, RemoteError
+from evolvent.events.fault_points import reach
+from evolvent.events.language.agents import AgentSpec
+from evolvent.events.language.conversation import ChatMessage, ModelReply, Usage, name_calls
+from evolvent.events.language.decisions import TakeTurn, lease_id
+from evolvent.events.language.hashing import content_hash
+from evolvent.events.language.prompt import conversation, prompt_bytes
+from evolvent.events.language.state import Refusal, RunState
+from evolvent.events.language.tools import ToolSpec
+from evolvent.events.messages.calls import InvokeTurn, LeaseReply, LeaseRequest, ReleaseLease, SettleLease, TurnReply
+from evolvent.events.messages.runs import LeaseInfo, Price, TurnRecord
+from evolvent.orchestrator.run_parts import RunParts
+
+_UNBILLED = frozenset({"model.rate_limited", "model.refused", "model.quota"})
+_STICKY_AGENTS = 10_000
+_LEASE_SLACK_SECONDS = 30.0
+
+
+def cost_microusd(usage: Usage, price: Price | None, held: int) -> int:
+    """Return what a turn cost in micro-dollars, rounded up; its lease where the price is not known."""
+    if price is None:
+        return held
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    cached_price = price.input if price.cached_input is None else price.cached_input
+    cost = (usage.prompt_tokens - cached) * price.input + cached * cached_price
+    cost += usage.completion_tokens * price.output
+    return -int(-cost // 1)
+
+
+class TurnTaker:
+    """Makes the model turns of all runs of one process."""
+
+    def __init__(self, parts: RunParts) -> None:
+        self._parts = parts
+        self._loader_of: OrderedDict[str, str] = OrderedDict()
+
+    async def lease(self, state: RunState, step: TakeTurn) -> LeaseInfo | Refusal:
+        """Hold the worst case of a turn, waiting while the resource manager is away or the goal's slots are taken."""
+        spec, messages, tools = self._prompt(state, step)
+        model = state.tasks[step.task_id].model or spec.model
+        started = state.started
+        assert started is not None
+        settings = self._parts.settings
+        ask = LeaseRequest(
+            lease_id=lease_id(state.run_id, step.task_id, step.turn, f"{state.attempt}.{step.try_number}"),
+            run_id=state.run_id,
+            task_id=step.task_id,
+            turn=step.turn,
+            goal=started.goal,
+            principal=started.principal,
+            model=model,
+            prompt_bytes=prompt_bytes(spec, messages, tools),
+            max_tokens=spec.max_tokens,
+            priority=started.priority,
+            wait_seconds=settings.lease_wait_seconds,
+            ttl_seconds=settings.turn_timeout_seconds + _LEASE_SLACK_SECONDS,
+        ).encode()
+        while True:
+            answer = await self._patiently("lease", ask, settings.lease_wait_seconds + 5.0)
+            reply = LeaseReply.decode(answer)
+            if reply.lease is not None:
+                reach("run.leased")
+                return reply.lease
+            error = reply.error
+            assert error is not None
+            if not error.retryable:
+                return Refusal(step.task_id, error, reply.policy, reply.cheaper_model)
+
+    async def take(self, state: RunState, step: TakeTurn, lease: LeaseInfo) -> TurnRecord:
+        """Make a turn under its lease, and return how it ended. Raises only on cancellation."""
+        spec, messages, tools = self._prompt(state, step)
+        started_at = self._parts.clock.now()
+        began = self._parts.clock.monotonic()
+        started = state.started
+        assert started is not None
+        call = InvokeTurn(
+            run_id=state.run_id,
+            task_id=step.task_id,
+            turn=step.turn,
+            lease_id=lease.lease_id,
+            agent_id=spec.agent_id,
+            spec_hash=spec.spec_hash,
+            conversation=messages,
+            tools=tools,
+            max_tokens=spec.max_tokens,
+            model=state.tasks[step.task_id].model,
+            deadline_seconds=self._parts.settings.turn_timeout_seconds,
+            stream=started.request.stream,
+        )
+        reach("turn.before_invoke")
+        reply = await self._invoke(call)
+        reach("turn.replied")
+        record = self._record(step, spec, lease, reply, started_at, tools)
+        record = record.model_copy(update={"duration_seconds": round(self._parts.clock.monotonic() - began, 6)})
+        self._parts.spawn(self._settle(record))
+        return record
+
+    def offered(self, state: RunState, task_id: str) -> frozenset[str]:
+        """Return the names of the tools that a task's agent was offered."""
+        spec = self._spec(state, task_id)
+        return frozenset(tool.name for tool in self._tools(state, task_id, spec))
+
+    def _spec(self, state: RunState, task_id: str) -> AgentSpec:
+        started = state.started
+        assert started is not None
+        return started.agents[state.tasks[task_id].task.agent_id or ""]
+
+    def _tools(self, state: RunState, task_id: str, spec: AgentSpec) -> tuple[ToolSpec, ...]:
+        assert state.started is not None
+        offered = self._parts.tools.offered_to(spec, state.started.goal)
+        required = state.tasks[task_id].task.required_tools
+        return offered if required is None else tuple(tool for tool in offered if tool.name in required)
+
+    def _prompt(
+        self, state: RunState, step: TakeTurn
+    ) -> tuple[AgentSpec, tuple[ChatMessage, ...], tuple[ToolSpec, ...]]:
+        spec = self._spec(state, step.task_id)
+        messages = conversation(state, state.tasks[step.task_id])
+        return spec, messages, self._tools(state, step.task_id, spec)
+
+    async def _invoke(self, call: InvokeTurn) -> TurnReply:
+        data = call.encode()
+        deadline = call.deadline_seconds + 5.0
+        end = self._parts.clock.monotonic() + self._parts.settings.service_wait_seconds
+        wait = 0.05
+        while True:
+            home = self._loader_of.get(call.agent_id)
+            try:
+                answer = await self._parts.bus.call(
+                    subjects.endpoint("loader", "invoke", home), data, timeout_seconds=deadline
+                )
+                reply = TurnReply.decode(answer)
+                self._remember(call.agent_id, reply.loader)
+                return reply
+            except NoResponders as error:
+                if home is not None:
+                    self._loader_of.pop(call.agent_id, None)
+                    continue
+                if self._parts.clock.monotonic() > end:
+                    return TurnReply(error=error.info(), sent=False, loader="")
+                await asyncio.sleep(wait)
+                wait = min(1.0, wait * 2)
+            except (CallTimeout, BusUnavailable) as error:
+                self._loader_of.pop(call.agent_id, None)
+                return TurnReply(error=error.info(), sent=True, loader=home or "")
+            except RemoteError as error:
+                return TurnReply(error=error.info(), sent=False, loader=home or "")
+
+    def _remember(self, agent_id: str, loader: str) -> None:
+        self._loader_of[agent_id] = loader
+        self._loader_of.move_to_end(agent_id)
+        if len(self._loader_of) > _STICKY_AGENTS:
+            self._loader_of.popitem(last=False)
+
+    def _record(
+        self,
+        step: TakeTurn,
+        spec: AgentSpec,
+        lease: LeaseInfo,
+        reply: TurnReply,
+        started_at: datetime,
+        tools: tuple[ToolSpec, ...],
+    ) -> TurnRecord:
+        named: ModelReply | None = name_calls(reply.reply, step.turn) if reply.reply is not None else None
+        return TurnRecord(
+            task_id=step.task_id,
+            turn=step.turn,
+            try_number=step.try_number,
+            agent_id=spec.agent_id,
+            spec_hash=spec.spec_hash,
+            prompt_hash=reply.prompt_hash,
+            tools_hash=content_hash([tool.schema_hash for tool in tools]),
+            reply=named,
+            error=reply.error,
+            sent=reply.sent,
+            lease=lease,
+            cost_microusd=_cost(reply, lease),
+            started_at=started_at,
+            loader=reply.loader,
+        )
+
+    async def _settle(self, record: TurnRecord) -> None:
+        """Tell the resource manager at once; if this is lost, it reads the same in the journal."""
+        assert record.lease is not None
+        lease = record.lease.lease_id
+        try:
+            if record.sent:
+                body = SettleLease(lease_id=lease, cost_microusd=record.cost_microusd).encode()
+                await self._parts.bus.call(subjects.endpoint("resources", "settle"), body)
+            else:
+                body = ReleaseLease(lease_id=lease).encode()
+                await self._parts.bus.call(subjects.endpoint("resources", "release"), body)
+        except EvolventError:
+            return
+
+    async def _patiently(self, name: str, body: bytes, timeout_seconds: float) -> bytes:
+        """Call the resource manager, again and again while it is away: the same lease_id gives the same lease."""
+        end = self._parts.clock.monotonic() + self._parts.settings.service_wait_seconds
+        wait = 0.05
+        while True:
+            try:
+                return await self._parts.bus.call(
+                    subjects.endpoint("resources", name), body, timeout_seconds=timeout_seconds
+                )
+            except (NoResponders, CallTimeout, BusUnavailable, RemoteError) as error:
+                if self._parts.clock.monotonic() > end or (
+                    isinstance(error, RemoteError) and not error.info().retryable
+                ):
+                    return LeaseReply(error=_final(error), policy="stop").encode()
+                await asyncio.sleep(wait)
+                wait = min(1.0, wait * 2)
+
+
+def _final(error: EvolventError) -> ErrorInfo:
+    return error.info().model_copy(update={"retryable": False})
+
+
+def _cost(reply: TurnReply, lease: LeaseInfo) -> int:
+    if reply.reply is not None:
+        return cost_microusd(reply.reply.usage, lease.price, lease.held_microusd)
+    if not reply.sent or (reply.error is not None and reply.error.code in _UNBILLED):
+        return 0
+    return lease.held_microusd
