@@ -30,8 +30,8 @@ _LEASE_SLACK_SECONDS = 30.0
 
 
 def cost_microusd(usage: Usage, price: Price | None, held: int) -> int:
-    """Return what a turn cost in micro-dollars, rounded up; its lease where the price is not known."""
-    if price is None:
+    """Return what a turn cost in micro-dollars, rounded up; its lease where price or usage is not known."""
+    if price is None or usage.estimated:
         return held
     cached = min(usage.cached_tokens, usage.prompt_tokens)
     cached_price = price.input if price.cached_input is None else price.cached_input

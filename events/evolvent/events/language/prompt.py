@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from evolvent.events.language.agents import AgentSpec
-from evolvent.events.language.conversation import ChatMessage
+from evolvent.events.language.conversation import ChatMessage, ToolCall
 from evolvent.events.language.state import CallState, RunState, TaskState
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.runs import ToolRecord
@@ -33,9 +33,15 @@ def prompt_bytes(spec: AgentSpec, messages: tuple[ChatMessage, ...], tools: tupl
     for message in messages:
         total += len((message.content or "").encode()) + len(message.tool_call_id or "") + _OVERHEAD_BYTES
         for call in message.tool_calls:
-            arguments = call.raw_arguments or json.dumps(call.arguments)
-            total += len(arguments.encode()) + len(call.name) + len(call.call_id) + _OVERHEAD_BYTES
+            total += _argument_bytes(call) + len(call.name) + len(call.call_id) + _OVERHEAD_BYTES
     return total + sum(len(json.dumps(tool.function)) + _OVERHEAD_BYTES for tool in tools)
+
+
+def _argument_bytes(call: ToolCall) -> int:
+    """Broken arguments go back wrapped and escaped, which at most doubles them."""
+    if call.arguments is None:
+        return 2 * len((call.raw_arguments or "").encode()) + 2 * _OVERHEAD_BYTES
+    return len(json.dumps(call.arguments).encode())
 
 
 def result_text(record: ToolRecord) -> str:
