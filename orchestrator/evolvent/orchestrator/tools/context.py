@@ -1,0 +1,44 @@
+"""What a tool may know of the call it serves, and what a reconcile hook answers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Who asked, within which run, and under which key the call may be repeated.
+
+    `folders` and `started_at` are set by `call_tool`, from the registry's settings and the injected clock.
+    """
+
+    run_id: str
+    task_id: str
+    call_id: str
+    goal: str = "default"
+    agent_id: str = ""
+    user_id: str | None = None
+    principal: str = "anonymous"
+    idempotency_key: str | None = None
+    shadow: bool = False
+    """True where nothing may change in the world: only pure and read tools run."""
+    folders: tuple[Path, ...] = ()
+    """The only folders that file tools may look into."""
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileResult:
+    """Whether an effect of unknown end took place: True with its result, False, or None where nobody can say."""
+
+    happened: bool | None
+    result: Any = None
+
+
+def idempotency_key(run_id: str, task_id: str, call_id: str) -> str:
+    """Return the key that every attempt of one call has in common: 32 hex digits."""
+    return hashlib.sha256(f"{run_id}|{task_id}|{call_id}".encode()).hexdigest()[:32]
