@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from evolvent.events import subjects
 from evolvent.events.bus import Call, CoreMessage, Delivery
 from evolvent.events.clock import Clock
+from evolvent.events.dead_letters import bury
 from evolvent.events.errors import Category, ErrorInfo, EvolventError
 from evolvent.events.fault_points import reach
 from evolvent.events.journal import Journal
@@ -21,7 +22,6 @@ from evolvent.events.streams import COMMANDS, REQUESTS, RUNS, DurableSpec, durab
 from evolvent.events.subjects import Priority
 from evolvent.orchestrator.ask_bridge import AskBridge
 from evolvent.orchestrator.commands_inbox import CommandsInbox, apply_all
-from evolvent.orchestrator.dead_letters import bury
 from evolvent.orchestrator.intake import Intake
 from evolvent.orchestrator.routing.router import Router
 from evolvent.orchestrator.run_actor import Superseded
@@ -145,7 +145,9 @@ class AgentOrchestrator(Service):
     async def _read_journal(self, call: Call) -> bytes:
         query = RunQuery.decode(call.data)
         subject = subjects.run_events(query.run_id)
-        events, sequences, size = [], [], 0
+        events: list[bytes] = []
+        sequences: list[int] = []
+        size = 0
         async for stored in self.bus.read(RUNS, subject, from_sequence=query.from_seq or 1):
             size += len(stored.data)
             if len(events) >= query.limit or (events and size > _JOURNAL_PAGE_BYTES):

@@ -14,7 +14,7 @@ from evolvent.events.clock import Clock
 from evolvent.events.errors import EvolventError, FenceLost, InvalidMessage, NotFound
 from evolvent.events.journal import Journal
 from evolvent.events.language.reducer import fold
-from evolvent.events.language.state import RunState, RunStatus
+from evolvent.events.language.state import RunState, RunStatus, load_state
 from evolvent.events.messages.commands import Answer, Cancel
 from evolvent.events.messages.requests import Request
 from evolvent.events.messages.runs import ApprovalGiven, CancelRequested, RunEvent
@@ -104,8 +104,9 @@ class CommandsInbox:
             return state.suspensions, state.started.priority, state.started.goal
         if state.started is not None:
             return None
-        waiting = await self._runs.suspension_of(state.run_id)
-        return (waiting.suspension, Priority(waiting.priority), waiting.goal) if waiting else None
+        kept = await self._runs.state_of_suspended(state.run_id)
+        started = load_state(kept).started if kept else None
+        return (load_state(kept).suspensions, started.priority, started.goal) if kept and started else None
 
 
 async def apply_all(inbox: CommandsInbox, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, EvolventError]]:

@@ -17,7 +17,7 @@ from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost
 from evolvent.events.fault_points import reach
 from evolvent.events.language.decisions import TakeTurn
 from evolvent.events.language.reducer import fold, reduce
-from evolvent.events.language.state import Refusal, RunState, load_state
+from evolvent.events.language.state import Refusal, RunState, RunStatus, load_state
 from evolvent.events.language.workflow import single_agent
 from evolvent.events.messages.requests import Request, read_request, request_hash
 from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed, WorkflowStarted
@@ -31,6 +31,7 @@ from evolvent.orchestrator.turns import TurnTaker
 from evolvent.storage.runs import RunStore
 
 _LATER_SECONDS = 5.0
+_ENDED = frozenset(status.value for status in RunStatus if status.is_final)
 
 
 class Refused(EvolventError):
@@ -120,7 +121,7 @@ class RunDesk:
         status, recorded_hash = recorded
         if recorded_hash and recorded_hash != met.content_hash:
             raise Refused(_conflict(run_id), run_id)
-        return replace(state, status=status) if status.is_final else None
+        return replace(state, status=RunStatus(status)) if status in _ENDED else None
 
     async def _fold(self, run_id: str) -> RunState:
         entries = await self._parts.journal.read(run_id)

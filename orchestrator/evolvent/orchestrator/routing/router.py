@@ -20,7 +20,7 @@ from evolvent.storage.agents import AgentStore
 GENERALIST = "assistant"
 _FRESH_SECONDS = 2.0
 _GOALS_KEPT = 1000
-_CANDIDATES = 200
+_CANDIDATES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,6 @@ class Router:
 
     async def _named(self, agent_id: str) -> Route:
         spec = await self._agents.get(agent_id)
-        if spec is None:
-            raise NotFound(f"There is no agent {agent_id!r}; `evolvent agents list` shows those that exist.")
         return Route(RoutingDecision(served_by=ServedBy.AGENT, chosen=agent_id, reason="named in the request"), spec)
 
     async def _best(self, message: str, goal: str) -> Route:
@@ -84,7 +82,8 @@ class Router:
         now = self._clock.monotonic()
         if known is not None and now - known[0] < _FRESH_SECONDS:
             return known[1]
-        specs = list(await self._agents.list_specs(goal=goal, status="active", limit=_CANDIDATES))
+        rows = await self._agents.list(goal, "active", limit=_CANDIDATES)
+        specs = [await self._agents.get(row.agent_id, row.spec_hash) for row in rows]
         if specs:
             self._known[goal] = (now, specs)
             if len(self._known) > _GOALS_KEPT:
