@@ -73,6 +73,15 @@ class AgentQuery(Message):
     reason: str = ""
 
 
+class AgentsQuery(Message):
+    """loader.agents: which agents, by agent_id; an empty message means the first hundred of all."""
+
+    goal: str | None = None
+    status: str | None = None
+    limit: int = Field(default=100, gt=0, le=1000)
+    offset: int = Field(default=0, ge=0)
+
+
 class AgentRow(Message):
     """One line of loader.agents."""
 
@@ -232,3 +241,50 @@ class JobList(Message):
     """What improvement.jobs gives."""
 
     jobs: tuple[JobRow, ...] = ()
+
+
+class FeedbackCall(Message):
+    """improvement.feedback: what a user thinks of a run, by default of their last one.
+
+    The same `feedback_id` is stored once. Callers are services and operators, so `principal` is believed.
+    """
+
+    feedback_id: str | None = Field(default=None, max_length=64)
+    run_id: str | None = None
+    principal: str = Field(default="anonymous", max_length=64)
+    user_id: str | None = Field(default=None, max_length=256)
+    text: str = Field(default="Make it better", max_length=10_000)
+    rating: int | None = Field(default=None, ge=1, le=5)
+
+
+class FeedbackReply(Message):
+    """Which run the feedback was applied to. `status` is `received`, or `known` where it was stored before."""
+
+    feedback_id: str
+    run_id: str
+    status: str
+
+
+class VariantQuery(Message):
+    """improvement.variants: those seen at least so often."""
+
+    min_support: int = Field(default=1, ge=1)
+    limit: int = Field(default=50, gt=0, le=500)
+
+
+class VariantRow(Message):
+    """One way that runs took through their tools."""
+
+    variant: str
+    signature: str
+    support: int
+    is_candidate: bool
+    """Seen often enough, and lately enough, to be worth an automation."""
+    last_at: str
+    run_ids: tuple[str, ...] = ()
+
+
+class VariantList(Message):
+    """What improvement.variants gives, the most frequent first."""
+
+    variants: tuple[VariantRow, ...] = ()
