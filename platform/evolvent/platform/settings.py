@@ -8,7 +8,6 @@ Shown in use by tests/unit/platform/test_settings.py.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from evolvent.events.errors import ConfigInvalid
 from evolvent.orchestrator.settings import LoaderSettings, OrchestratorSettings, ResourceSettings
+from evolvent.platform.connection import usual_data_dir
 from evolvent.platform.environment import ALIASES, DELIMITER, PREFIX, Problem, aliased
 from evolvent.platform.settings_file import read_settings_file
 
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     )
 
     profile: Profile = "development"
-    data_dir: Path = Field(default_factory=lambda: usual_data_dir())
+    data_dir: Path = Field(default_factory=usual_data_dir)
     durability: Literal["power", "process"] = "power"
     """What a receipt survives: a power cut, or only the death of processes."""
     nats: SecretStr | None = None
@@ -208,13 +208,6 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def usual_data_dir() -> Path:
-    """Return where this system keeps a user's data."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "evolvent"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "evolvent"
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
