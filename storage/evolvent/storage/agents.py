@@ -1,0 +1,256 @@
+"""Agent specs and their versions. An agent is this document; activations live elsewhere.
+
+Owns the tables agents and agent_versions. Does not know who may spawn.
+Shown in use by tests/integration/test_agents.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Connection, Index, func
+from sqlmodel import Field, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from evolvent.events.clock import Clock
+from evolvent.events.errors import NotFound
+from evolvent.events.language.agents import AgentSpec
+from evolvent.events.messages.calls import AgentRow
+from evolvent.storage.columns import UtcDateTime
+from evolvent.storage.database import Database
+from evolvent.storage.errors import CorruptRecord
+from evolvent.storage.rows import LONG, DefinitionsRow
+from evolvent.storage.statements import Statement
+
+
+class AgentDefinitionRow(DefinitionsRow, table=True):
+    """An agent: what can be listed without reading its spec, and which version is current."""
+
+    __tablename__ = "agents"
+    __table_args__ = (
+        Index("ix_agents_goal", "goal", "status", "spawned", "agent_id"),
+        Index("ix_agents_specialty", "goal", "specialty", "status", "agent_id"),
+        Index("ix_agents_status", "status", "agent_id"),
+    )
+    agent_id: str = Field(primary_key=True)
+    specialty: str
+    goal: str
+    model: str
+    status: str = "active"
+    spec_hash: str
+    version: int = 1
+    spawned: bool = True
+    key: str | None = Field(default=None, unique=True)
+    created_by: str = ""
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class AgentVersionRow(DefinitionsRow, table=True):
+    """A spec as it was put; never changed, because runs are pinned to its hash."""
+
+    __tablename__ = "agent_versions"
+    agent_id: str = Field(primary_key=True)
+    spec_hash: str = Field(primary_key=True)
+    version: int
+    spec_json: str = Field(sa_type=LONG)
+    source: str = "system"
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+_CURRENT = Statement(
+    "SELECT v.spec_json FROM agents a JOIN agent_versions v ON v.agent_id = a.agent_id AND v.spec_hash = a.spec_hash"
+    " WHERE a.agent_id = :agent_id"
+)
+_PINNED = Statement("SELECT spec_json FROM agent_versions WHERE agent_id = :agent_id AND spec_hash = :spec_hash")
+_BY_KEY = Statement("SELECT agent_id FROM agents WHERE key = :key")
+
+
+class AgentStore:
+    """Puts, finds and retires agent specs."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def put(
+        self,
+        spec: AgentSpec,
+        *,
+        created_by: str,
+        key: str | None = None,
+        source: str = "system",
+        spawned: bool = True,
+    ) -> AgentSpec:
+        """Store a spec: a new agent, or a new version of one; the same spec again changes nothing.
+
+        Args:
+            spec: what to store.
+            created_by: the principal or service behind it.
+            key: where an agent was put with this key before, that one is returned and nothing is stored.
+            source: `user`, `system` or `automated`.
+            spawned: whether the platform made it, so that it counts against its goal's limit.
+        """
+        now = self._clock.now()
+
+        async def work(session: AsyncSession) -> AgentSpec:
+            if key is not None:
+                same = (await session.exec(select(AgentDefinitionRow).where(AgentDefinitionRow.key == key))).first()
+                if same is not None:
+                    return await _version(session, same.agent_id, same.spec_hash)
+            row = await session.get(AgentDefinitionRow, spec.agent_id)
+            if row is None:
+                row = AgentDefinitionRow(
+                    agent_id=spec.agent_id,
+                    specialty=spec.specialty,
+                    goal=spec.goal,
+                    model=spec.model,
+                    spec_hash=spec.spec_hash,
+                    spawned=spawned,
+                    key=key,
+                    created_by=created_by,
+                    created_at=now,
+                )
+            elif row.spec_hash != spec.spec_hash:
+                row.version, row.spec_hash = row.version + 1, spec.spec_hash
+                row.specialty, row.goal, row.model = spec.specialty, spec.goal, spec.model
+            session.add(row)
+            if await session.get(AgentVersionRow, (spec.agent_id, spec.spec_hash)) is None:
+                session.add(
+                    AgentVersionRow(
+                        agent_id=spec.agent_id,
+                        spec_hash=spec.spec_hash,
+                        version=row.version,
+                        spec_json=spec.model_dump_json(),
+                        source=source,
+                        created_at=now,
+                    )
+                )
+            return spec
+
+        return await self._database.write(work)
+
+    async def get(self, agent_id: str, spec_hash: str | None = None) -> AgentSpec:
+        """Return the current spec, or the one that a run is pinned to.
+
+        Raises:
+            NotFound: there is no such agent or version.
+            CorruptRecord: the stored spec cannot be read.
+        """
+
+        def work(conn: Connection) -> list[tuple[Any, ...]]:
+            if spec_hash is None:
+                return _CURRENT.rows(conn, {"agent_id": agent_id})
+            return _PINNED.rows(conn, {"agent_id": agent_id, "spec_hash": spec_hash})
+
+        rows = await self._database.look_up(work)
+        if not rows:
+            version = f" with spec {spec_hash}" if spec_hash else ""
+            raise NotFound(f"There is no agent {agent_id!r}{version}; `evolvent agents list` shows them all.")
+        return _spec(agent_id, rows[0][0])
+
+    async def find_by_key(self, key: str) -> AgentSpec | None:
+        """Return the agent that was put with this key."""
+        rows = await self._database.look_up(lambda conn: _BY_KEY.rows(conn, {"key": key}))
+        return await self.get(rows[0][0]) if rows else None
+
+    async def find_by_specialty(self, goal: str, specialty: str, *, limit: int = 20) -> list[AgentSpec]:
+        """Return active specialists of a goal, by agent_id."""
+        where = (
+            col(AgentDefinitionRow.goal) == goal,
+            col(AgentDefinitionRow.specialty) == specialty,
+            col(AgentDefinitionRow.status) == "active",
+        )
+        return [await self.get(row.agent_id, row.spec_hash) for row in await self._rows(where, limit=limit, offset=0)]
+
+    async def list(
+        self, goal: str | None = None, status: str | None = None, *, limit: int = 100, offset: int = 0
+    ) -> list[AgentRow]:
+        """Return agents by agent_id."""
+        where = []
+        if goal is not None:
+            where.append(col(AgentDefinitionRow.goal) == goal)
+        if status is not None:
+            where.append(col(AgentDefinitionRow.status) == status)
+        return [_listed(row) for row in await self._rows(where, limit=limit, offset=offset)]
+
+    async def retire(self, agent_id: str) -> bool:
+        """Let an agent take no more work; False where it had none already.
+
+        Raises:
+            NotFound: there is no such agent.
+        """
+        now = self._clock.now()
+
+        async def work(session: AsyncSession) -> bool:
+            row = await session.get(AgentDefinitionRow, agent_id)
+            if row is None:
+                raise NotFound(f"There is no agent {agent_id!r}; `evolvent agents list` shows them all.")
+            if row.status == "retired":
+                return False
+            row.status, row.retired_at = "retired", now
+            session.add(row)
+            return True
+
+        return await self._database.write(work)
+
+    async def count_active(self, goal: str, *, spawned_only: bool = True) -> int:
+        """Return how many agents of a goal nobody retired."""
+        query = (
+            select(func.count())
+            .select_from(AgentDefinitionRow)
+            .where(col(AgentDefinitionRow.goal) == goal, col(AgentDefinitionRow.status) == "active")
+        )
+        if spawned_only:
+            query = query.where(col(AgentDefinitionRow.spawned).is_(True))
+        async with self._database.reading() as session:
+            return (await session.exec(query)).one()
+
+    async def versions(self, agent_id: str) -> Sequence[tuple[int, str, str, datetime]]:
+        """Return (version, spec_hash, source, created_at) of an agent, oldest first."""
+        query = (
+            select(AgentVersionRow)
+            .where(col(AgentVersionRow.agent_id) == agent_id)
+            .order_by(col(AgentVersionRow.version), col(AgentVersionRow.created_at))
+        )
+        async with self._database.reading() as session:
+            rows = (await session.exec(query)).all()
+        return [(row.version, row.spec_hash, row.source, row.created_at) for row in rows]
+
+    async def _rows(
+        self, where: Sequence[ColumnElement[bool]], *, limit: int, offset: int
+    ) -> Sequence[AgentDefinitionRow]:
+        query = select(AgentDefinitionRow).where(*where).order_by(col(AgentDefinitionRow.agent_id))
+        async with self._database.reading() as session:
+            return (await session.exec(query.limit(limit).offset(offset))).all()
+
+
+async def _version(session: AsyncSession, agent_id: str, spec_hash: str) -> AgentSpec:
+    row = await session.get(AgentVersionRow, (agent_id, spec_hash))
+    if row is None:
+        raise CorruptRecord(f"Agent {agent_id!r} has no spec {spec_hash}; restore the definitions from a backup.")
+    return _spec(agent_id, row.spec_json)
+
+
+def _spec(agent_id: str, spec_json: str) -> AgentSpec:
+    try:
+        return AgentSpec.model_validate_json(spec_json)
+    except ValidationError as error:
+        raise CorruptRecord(
+            f"The stored spec of agent {agent_id!r} cannot be read ({error.error_count()} problems); put it again."
+        ) from error
+
+
+def _listed(row: AgentDefinitionRow) -> AgentRow:
+    return AgentRow(
+        agent_id=row.agent_id,
+        specialty=row.specialty,
+        goal=row.goal,
+        model=row.model,
+        status=row.status,
+        spec_hash=row.spec_hash,
+        created_at=row.created_at.isoformat(),
+    )
