@@ -197,6 +197,16 @@ class AgentStore:
 
         return await self._database.write(work)
 
+    async def spawned_before(self, before: datetime) -> Sequence[str]:
+        """Return the active agents that the platform itself made before a moment, by agent_id."""
+        query = select(AgentDefinitionRow.agent_id).where(
+            col(AgentDefinitionRow.status) == "active",
+            col(AgentDefinitionRow.spawned).is_(True),
+            col(AgentDefinitionRow.created_at) < before,
+        )
+        async with self._database.reading() as session:
+            return (await session.exec(query.order_by(col(AgentDefinitionRow.agent_id)))).all()
+
     async def count_active(self, goal: str, *, spawned_only: bool = True) -> int:
         """Return how many agents of a goal nobody retired."""
         query = (

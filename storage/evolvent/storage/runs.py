@@ -206,6 +206,12 @@ class RunStore:
         async with self._database.reading() as session:
             return {row.agent_id: read_row(AgentTotals, row) for row in (await session.exec(query)).all()}
 
+    async def agents_used_since(self, since: datetime) -> set[str]:
+        """Return the agents that took a model turn since a moment."""
+        query = select(ModelTurnRow.agent_id).where(col(ModelTurnRow.started_at) >= since).distinct()
+        async with self._database.reading() as session:
+            return set((await session.exec(query)).all())
+
     async def runs_of_user(self, user_id: str) -> list[str]:
         """Return the run_ids of a user, for unlearning what stands on them."""
         async with self._database.reading() as session:
