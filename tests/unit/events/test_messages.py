@@ -32,12 +32,14 @@ from evolvent.events.messages.runs import WorkflowCompleted, read_run_event
         (b'{"message": "a", "context": {"x": NaN}}', "NaN"),
         (b'{"message": "a", "context": {"x": -Infinity}}', "infinite"),
         (b'{"message": "a", "context": {"x": 1e400}}', "infinite"),
+        (b'{"message": "a", "context": {"x": ' + b"9" * 299 + b"e99}}", "infinite"),
+        (b'{"message": "a", "context": {"x": [' + b"9" * 400 + b".5]}}", "infinite"),
         (b'{"message": "a", "context": ' + b'{"a":' * 70 + b"1" + b"}" * 71, "deeper"),
         (b'{"message": "a", "context": ' + b"[" * 100_000, "deeper"),
         (b'{"message": "a", "run_id": "mine"}', "UUID"),
         (b'{"message": "a", "run_id": ""}', "UUID"),
         (b'{"message": "a", "timeout_seconds": 0}', "timeout_seconds"),
-        (b'{"message": "a", "context": {"x": ' + b"1" * 5000 + b"}}", "not a valid"),
+        (b'{"message": "a", "context": {"x": ' + b"1" * 5000 + b"}}", "not JSON"),
     ],
 )
 def test_a_bad_request_is_refused_with_the_reason(data: bytes, said: str) -> None:
