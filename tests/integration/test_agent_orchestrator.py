@@ -46,9 +46,7 @@ class House:
     async def open_orchestrator(self, **settings: Any) -> AgentOrchestrator:
         registry = ToolRegistry()
         registry.load_modules(["support.effects"])
-        orchestrator = AgentOrchestrator(
-            self.bus, *self.stores, registry, settings=FAST.model_copy(update=settings), heartbeat_seconds=0.4
-        )
+        orchestrator = AgentOrchestrator(self.bus, *self.stores, registry, settings=FAST.model_copy(update=settings))
         self.orchestrators.append(orchestrator)
         await orchestrator.start()
         return orchestrator

@@ -33,6 +33,8 @@ from evolvent.storage.agents import AgentStore
 from evolvent.storage.runs import RunStore
 
 _JOURNAL_PAGE_BYTES = 600 * 1024
+_HEARTBEATS_PER_ACK_WAIT = 0.3
+"""Three heartbeats may be lost before another orchestrator takes a run over."""
 
 
 class AgentOrchestrator(Service):
@@ -50,10 +52,10 @@ class AgentOrchestrator(Service):
         *,
         settings: OrchestratorSettings | None = None,
         clock: Clock | None = None,
-        heartbeat_seconds: float = 3.0,
     ) -> None:
-        super().__init__(bus, clock=clock, heartbeat_seconds=heartbeat_seconds)
         self.settings = settings or OrchestratorSettings()
+        heartbeat = _HEARTBEATS_PER_ACK_WAIT * self.settings.ack_wait_seconds
+        super().__init__(bus, clock=clock, heartbeat_seconds=heartbeat)
         self._journal = Journal(bus)
         parts = RunParts(bus, self._journal, tools, self.clock, self.settings, self.instance, self.spawn)
         self._desk = RunDesk(parts, Router(bus, agents, self.clock), runs)
