@@ -48,3 +48,8 @@ def read_moment(value: str | datetime) -> datetime:
 def optional_moment(value: str | datetime | None) -> datetime | None:
     """Return the moment, or None where the column is empty."""
     return None if value is None else read_moment(value)
+
+
+def utc_day(moment: datetime) -> str:
+    """Return the UTC day on which money and totals are counted."""
+    return moment.astimezone(UTC).date().isoformat()

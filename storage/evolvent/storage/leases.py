@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
 from evolvent.events.errors import Conflict
 from evolvent.storage.budgets import ALL_GOALS, MAX_MICROUSD, Limits, closed_models, limits_of
-from evolvent.storage.columns import read_moment
+from evolvent.storage.columns import read_moment, utc_day
 from evolvent.storage.slots import take_expired_slots
 from evolvent.storage.statements import Statement, insert
 
@@ -120,11 +120,6 @@ _INSERT = insert(
         "created_at",
     ),
 )  # fmt: skip
-
-
-def utc_day(moment: datetime) -> str:
-    """Return the UTC day on which money is counted."""
-    return moment.astimezone(UTC).date().isoformat()
 
 
 def grant_leases(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from evolvent.events.language.workflow import Task, TaskKind
 from evolvent.events.messages.runs import (
@@ -18,6 +18,7 @@ from evolvent.events.messages.runs import (
     WorkflowStarted,
     WorkflowSuspended,
 )
+from evolvent.storage.columns import utc_day
 from evolvent.storage.run_parts import (
     AGENT_TOTALS,
     NO_ORIGIN,
@@ -177,7 +178,7 @@ class RunFold:
         """Count the ended run once. What is not live costs money but served nobody."""
         now = self.now
         live, completed = int(now.mode == Mode.LIVE), int(now.status == "completed")
-        self.daily_totals[ended_at.astimezone(UTC).date().isoformat(), now.goal] = {
+        self.daily_totals[utc_day(ended_at), now.goal] = {
             "runs": live,
             "completed": live * completed,
             "failed": live * int(now.status == "failed"),

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from evolvent.storage.budgets import ALL_GOALS, MAX_MICROUSD, Limits, limits_of
-from evolvent.storage.leases import utc_day
+from evolvent.storage.columns import utc_day
 from evolvent.storage.slots import free_slots_of_leases
 from evolvent.storage.statements import Statement, insert
 
