@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from evolvent.events.errors import Conflict
 from evolvent.storage.budgets import ALL_GOALS, MAX_MICROUSD, Limits, closed_models, limits_of
-from evolvent.storage.columns import read_moment, utc_day
+from evolvent.storage.columns import read_moment
+from evolvent.storage.columns import utc_day as utc_day  # its readers know it as the day of a lease
 from evolvent.storage.slots import take_expired_slots
 from evolvent.storage.statements import Statement, insert
 

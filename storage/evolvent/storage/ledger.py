@@ -14,7 +14,7 @@ from evolvent.storage.bookings import Booking, book, grant_next_turns
 from evolvent.storage.budgets import Limits
 from evolvent.storage.columns import utc_day
 from evolvent.storage.database import Database
-from evolvent.storage.leases import Granted, LeaseAsk, RateLimit, Refused, utc_day
+from evolvent.storage.leases import Granted, LeaseAsk, RateLimit, Refused
 from evolvent.storage.settlements import Settled, Settlement
 
 
