@@ -1,0 +1,238 @@
+"""The improvement orchestrator: keeps what people say of runs, and does the scheduled work of the platform.
+
+    commands feedback, outcome ──▶ SQL ──▶ feedback_received
+    clock ──▶ leader ──▶ claimed planned time ──▶ job ──▶ scheduler_ran
+
+Any number run side by side: commands are shared, one at a time keeps the schedule. Nobody waits for this service, so
+runs go on as before while it is off. Shown in use by tests/integration/test_improvement_orchestrator.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from evolvent.events.bus import Call, Delivery
+from evolvent.events.clock import Clock
+from evolvent.events.dead_letters import bury
+from evolvent.events.errors import InvalidMessage, InvalidSubject, NotFound, PayloadTooLarge
+from evolvent.events.leadership import Leadership
+from evolvent.events.messages.calls import (
+    FeedbackCall,
+    JobList,
+    JobQuery,
+    VariantList,
+    VariantQuery,
+)
+from evolvent.events.messages.commands import Outcome
+from evolvent.events.messages.platform import SchedulerRan
+from evolvent.events.nats_bus import NatsBus
+from evolvent.events.principal import principal_of
+from evolvent.events.service import Consume, Endpoint, Service
+from evolvent.events.streams import COMMANDS, durables
+from evolvent.events.subjects import LAST_RUN, Verb, parse_command
+from evolvent.improvement.counting import VariantCounter
+from evolvent.improvement.feedback import Opinion, answer, opinion_of_call, opinion_of_command, received, stored
+from evolvent.improvement.housekeeping import IdleAgents, Retention
+from evolvent.improvement.planned_times import Daily, Every
+from evolvent.improvement.schedule import Job, Ran, Schedule
+from evolvent.improvement.settings import ImprovementSettings
+from evolvent.improvement.waking import Waker
+from evolvent.storage.agents import AgentStore
+from evolvent.storage.archive import Archive
+from evolvent.storage.database import Database
+from evolvent.storage.improvements import ImprovementStore, StoredOutcome
+from evolvent.storage.jobs import JobStore
+from evolvent.storage.runs import RunStore
+
+SCHEDULER_KEY = "scheduler"
+_RETRY_SECONDS = 1.0
+_UNREADABLE = (InvalidMessage, InvalidSubject, PayloadTooLarge)
+
+
+class ImprovementOrchestrator(Service):
+    """Feedback and outcomes in, scheduled work out.
+
+    Args:
+        bus: the connection of the user `improvement`.
+        records: the database of runs, feedback and jobs.
+        definitions: the database of agents.
+        settings: how it works.
+        clock: time and identity.
+    """
+
+    name: ClassVar[str] = "improvement"
+    description: ClassVar[str] = "Keeps feedback, counts variants of runs, and does the platform's scheduled work."
+
+    def __init__(
+        self,
+        bus: NatsBus,
+        records: Database,
+        definitions: Database,
+        settings: ImprovementSettings,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(bus, clock=clock)
+        self._settings = settings
+        self._runs = RunStore(records)
+        self._improvements = ImprovementStore(records)
+        self._counter = VariantCounter(self._runs, self._improvements, settings)
+        job_store = JobStore(records)
+        self._schedule = Schedule(
+            self._jobs(job_store, Archive(records), AgentStore(definitions, self.clock)),
+            job_store,
+            runner=self.instance,
+            may_run=lambda: self._leadership.is_leading,
+            on_ran=self._tell,
+            clock=self.clock,
+        )
+        self._leadership = Leadership(
+            bus,
+            SCHEDULER_KEY,
+            holder=self.instance,
+            ttl_seconds=settings.lock_ttl_seconds,
+            on_gained=self._schedule.begin,
+            on_lost=self._schedule.halt,
+            clock=self.clock,
+        )
+
+    @property
+    def is_leading(self) -> bool:
+        """Say whether this instance keeps the schedule at this moment."""
+        return self._leadership.is_leading
+
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """Return the calls that any instance answers."""
+        return {
+            "jobs": self._list_jobs,
+            "run_job": self._run_job,
+            "feedback": self._take_feedback,
+            "variants": self._list_variants,
+        }
+
+    def consumers(self) -> Sequence[Consume]:
+        """Return the durable consumers: what people and systems say about runs."""
+        durable = next(d for d in durables() if d.name == "improvement_commands")
+        return (Consume(durable, self._judge, concurrency=4, retry_seconds=_RETRY_SECONDS),)
+
+    async def on_start(self) -> None:
+        """Stand for the leader of the schedule."""
+        await self._leadership.start()
+
+    async def on_stop(self) -> None:
+        """Let another keep the schedule."""
+        await self._leadership.stop()
+        await self._schedule.close()
+
+    def _jobs(self, job_store: JobStore, archive: Archive, agents: AgentStore) -> tuple[Job, ...]:
+        settings = self._settings
+        waker = Waker(self.bus, self._runs, clock=self.clock, again_seconds=settings.wake_again_seconds)
+        retention = Retention(self._runs, archive, job_store, settings=settings, clock=self.clock)
+        idle = IdleAgents(self.bus, agents, self._runs, settings=settings, clock=self.clock)
+        return (
+            Job(
+                "wake_suspended",
+                Every(settings.wake_every_seconds),
+                waker.wake_due,
+                "Resumes suspended runs whose time has come.",
+            ),
+            Job(
+                "count_variants",
+                Every(settings.count_every_seconds),
+                self._counter.count,
+                "Counts the ways that finished runs took through their tools.",
+            ),
+            Job("daily_budgets", Daily(0, 0, 5), waker.wake_for_new_day, "Resumes runs that waited for a new budget."),
+            Job("retire_idle_agents", Daily(3, 15), idle.retire, "Retires spawned agents that nobody uses."),
+            Job("retention", Daily(3, 45), retention.forget_old, "Deletes what is older than the settings want kept."),
+        )
+
+    async def _tell(self, ran: Ran) -> None:
+        await self.emit(
+            SchedulerRan(
+                **self.envelope(),
+                job=ran.job,
+                planned_at=ran.planned_at.isoformat(),
+                ok=ran.is_ok,
+                detail=ran.detail,
+                duration_seconds=ran.duration_seconds,
+            )
+        )
+
+    async def _list_jobs(self, _call: Call) -> bytes:
+        return JobList(jobs=await self._schedule.rows()).encode()
+
+    async def _run_job(self, call: Call) -> bytes:
+        return (await self._schedule.run_now(JobQuery.decode(call.data).job)).encode()
+
+    async def _list_variants(self, call: Call) -> bytes:
+        query = VariantQuery.decode(call.data or b"{}")
+        now = self.clock.now()
+        await self._counter.count(now)
+        top = await self._counter.top(min_support=query.min_support, limit=query.limit, now=now)
+        return VariantList(variants=top).encode()
+
+    async def _take_feedback(self, call: Call) -> bytes:
+        said = FeedbackCall.decode(call.data)
+        opinion = opinion_of_call(said, new_id=self.clock.new_id(), now=self.clock.now())
+        run_id = await self._run_of(opinion.run, opinion.principal, opinion.user_id)
+        if run_id is None:
+            raise NotFound(_no_run(opinion.run, opinion.principal))
+        is_new = await self._keep(opinion, run_id)
+        return answer(opinion, run_id, is_new=is_new).encode()
+
+    async def _judge(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            try:
+                verb, _ = parse_command(delivery.subject)
+                await (self._feedback(delivery) if verb is Verb.FEEDBACK else self._outcome(delivery))
+            except _UNREADABLE as error:
+                await bury(self, delivery, COMMANDS, error.info())
+
+    async def _feedback(self, delivery: Delivery) -> None:
+        opinion = opinion_of_command(delivery)
+        run_id = await self._run_or_retry(delivery, opinion.run, opinion.user_id)
+        await self._keep(opinion, run_id)
+
+    async def _outcome(self, delivery: Delivery) -> None:
+        _, run = parse_command(delivery.subject)
+        said = Outcome.decode(delivery.data)
+        run_id = await self._run_or_retry(delivery, run, said.user_id)
+        principal = principal_of(delivery.subject)
+        await self._improvements.put_outcome(
+            StoredOutcome(run_id or run, principal, said.ok, said.note, delivery.stored_at)
+        )
+
+    async def _keep(self, opinion: Opinion, run_id: str | None) -> bool:
+        """Store feedback, and tell of it where it has a run; both may be repeated."""
+        is_new = await self._improvements.put_feedback(stored(opinion, run_id))
+        if run_id is not None:
+            await self.emit(received(opinion, run_id, source=self.instance, now=self.clock.now()))
+        return is_new
+
+    async def _run_or_retry(self, delivery: Delivery, run: str, user_id: str | None) -> str | None:
+        """Return the run that is meant, or None when waiting for it has been long enough.
+
+        Raises:
+            NotFound: a run that was named is not recorded; it may be soon, so the delivery is to be given back.
+        """
+        principal = principal_of(delivery.subject)
+        run_id = await self._run_of(run, principal, user_id)
+        if run_id is not None:
+            return run_id
+        if run != LAST_RUN and delivery.delivered < self._settings.unknown_run_tries:
+            raise NotFound(_no_run(run, principal))
+        self.log.warning("no such run", run=run, principal=principal, subject=delivery.subject)
+        return None
+
+    async def _run_of(self, run: str, principal: str, user_id: str | None) -> str | None:
+        if run == LAST_RUN:
+            return await self._runs.last_run_of(principal, user_id)
+        return run if await self._runs.exists(run) is not None else None
+
+
+def _no_run(run: str, principal: str) -> str:
+    if run == LAST_RUN:
+        return f"{principal!r} has no run yet; name one, or ask something first. Nothing was stored."
+    return f"No run {run!r} is recorded; `evolvent runs list` shows the last ones. Nothing was stored."

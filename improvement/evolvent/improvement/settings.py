@@ -1,0 +1,36 @@
+"""Settings of the improvement floor. Built by the platform, never read from files here."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ImprovementSettings(BaseModel):
+    """How the improver learns and what it does on schedule."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    """False switches learning off: nothing is counted. Feedback is still stored and other jobs still run."""
+    min_support: int = Field(default=3, ge=1)
+    """Runs that must have taken the same way before it is worth a look."""
+    window_hours: float = Field(default=24.0, gt=0)
+    """How far back those runs may lie."""
+    count_every_seconds: int = Field(default=60, ge=1)
+    """How often finished runs are counted."""
+    count_batch: int = Field(default=200, ge=1, le=5000)
+    """Finished runs that one transaction counts."""
+    wake_every_seconds: int = Field(default=15, ge=1)
+    """How often suspended runs whose time has come are looked for."""
+    wake_again_seconds: float = Field(default=300.0, gt=0)
+    """How long a run that was woken is left alone if it still sleeps: its request may wait in a queue."""
+    retire_idle_days: int | None = Field(default=None, ge=1)
+    """Spawned agents that nobody used for so many days are retired; None means never."""
+    retention_days: int | None = Field(default=90, ge=1)
+    """Recorded events of ended runs are deleted after so many days; None keeps them for ever."""
+    retention_batch: int = Field(default=500, ge=1)
+    """Runs whose events one transaction deletes."""
+    unknown_run_tries: int = Field(default=10, ge=1)
+    """Deliveries (one each second) after which feedback on a run that nobody recorded is stored without it."""
+    lock_ttl_seconds: float = Field(default=15.0, gt=0)
+    """How long the lease of a silent scheduler lasts; must be the age limit of the lock bucket."""
