@@ -89,6 +89,8 @@ def service_account_grants() -> tuple[Grant, ...]:
                 subjects.ALL_EVENTS,
                 subjects.ALL_REQUESTS,
                 subjects.ALL_COMMANDS,
+                subjects.ALL_DEAD,
+                *_calls("loader"),
                 *_informs(REQUESTS),
                 *_holds_locks(),
             ),
