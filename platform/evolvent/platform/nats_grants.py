@@ -90,7 +90,7 @@ def service_account_grants() -> tuple[Grant, ...]:
                 subjects.ALL_REQUESTS,
                 subjects.ALL_COMMANDS,
                 subjects.ALL_DEAD,
-                *_calls("loader"),
+                subjects.endpoint("loader", "retire"),
                 *_informs(REQUESTS),
                 *_holds_locks(),
             ),
