@@ -34,6 +34,7 @@ from evolvent.events.streams import COMMANDS, DEAD_LETTERS, EVENTS, REQUESTS, du
 from evolvent.events.subjects import Verb
 from evolvent.improvement.improvement_orchestrator import ImprovementOrchestrator
 from evolvent.improvement.settings import ImprovementSettings
+from evolvent.platform.nats_server import EmbeddedNats
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.database import Databases
 from evolvent.storage.improvements import ImprovementStore
@@ -342,3 +343,39 @@ async def test_an_unknown_job_names_the_jobs(world: World) -> None:
     await world.improver()
     with pytest.raises(RemoteError, match="count_variants, daily_budgets, retention"):
         await world.call("run_job", JobQuery(job="nope").encode())
+
+
+async def test_feedback_that_was_said_while_no_improver_ran_is_taken_up_when_one_starts(world: World) -> None:
+    await world.runs.record(stream(completed_run(0)))
+    await world.say(Verb.FEEDBACK, b"{}", by="alice")
+    await world.improver()
+    await world.all_acked()
+    assert len(await world.store.feedback()) == 1
+
+
+async def test_works_with_no_more_rights_than_its_own_user_has(tmp_path: Path) -> None:
+    databases = await Databases.open(tmp_path / "data", durability="process")
+    async with EmbeddedNats(tmp_path / "nats") as server, bus_on(server.url_for("bootstrap")) as root:
+        own = await NatsBus.connect(server.url_for("improvement"), name="improvement")
+        world = World(root, server.url_for("operator"), databases, [])
+        await world.runs.record(stream(completed_run(0)))
+        busy = QUIET.model_copy(update={"wake_every_seconds": 1})
+        improver = await world.improver(busy, bus=own)
+        await world.say(Verb.FEEDBACK, b"{}", by="alice")
+        await world.say(Verb.FEEDBACK, b'{"stars": 5}', by="alice")
+        await world.all_acked()
+
+        async def has_ticked_and_told() -> bool:
+            return bool(await world.events("scheduler_ran"))
+
+        await world.until(has_ticked_and_told)
+        assert improver.is_leading
+        operator = await NatsBus.connect(server.url_for("operator"), name="operator")
+        reply = await operator.call(subjects.endpoint("improvement", "jobs"), b"{}")
+        assert len(JobList.decode(reply).jobs) == 5
+        assert len(await world.store.feedback()) == 1
+        assert len([letter async for letter in root.read(DEAD_LETTERS, subjects.ALL_DEAD)]) == 1
+        await improver.stop()
+        await operator.close()
+        await own.close()
+    await databases.close()
