@@ -306,7 +306,8 @@ async def test_agents_retire_only_if_told_so_and_only_those_that_nobody_used(wor
     await off.stop()
     await world.improver(QUIET.model_copy(update={"retire_idle_days": 5}))
     assert JobRow.decode(await world.call("run_job", job)).last_detail == "1 of 2 retired"
-    assert retired == ["idle_1"]
+    # The job's last planned time may be caught up with beside the call; this loader retires nobody, so it is asked twice.
+    assert set(retired) == {"idle_1"}
 
 
 async def test_two_improvers_run_each_planned_time_once_though_the_leader_stops(world: World) -> None:
