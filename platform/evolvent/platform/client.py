@@ -16,9 +16,9 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypedDict, Unpack
+from typing import Literal, Self, Unpack
 
-from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from evolvent.events import subjects
 from evolvent.events.bus import CoreMessage
@@ -191,7 +191,7 @@ class Client:
 
     async def _hear_tokens(self, run_id: str, on_token: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         def heard(message: CoreMessage) -> None:
-            on_token(_TOKENS.validate_json(message.data)["text"])
+            on_token(str(from_json(message.data)["text"]))
 
         return await self.bus.subscribe(subjects.stream(run_id), heard)
 
@@ -200,13 +200,6 @@ class Client:
             await self.wait(run_id)
         finally:
             pieces.put_nowait(None)
-
-
-class _Tokens(TypedDict):
-    text: str
-
-
-_TOKENS: TypeAdapter[_Tokens] = TypeAdapter(_Tokens)
 
 
 def _tell(event: AnyRunEvent, on_step: Callable[[Step], None] | None) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from evolvent.events.errors import Category, EvolventError
+from evolvent.platform.private_files import make_private_folder, write_private
 
 
 class NotRunning(EvolventError):
@@ -57,3 +59,11 @@ def usual_data_dir() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "evolvent"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "evolvent"
+
+
+def write_external(data_dir: Path, url: str, extra: Mapping[str, object]) -> None:
+    """Write client.json and operator.json of a platform on an external server: both speak as its one user."""
+    make_private_folder(data_dir)
+    document = json.dumps({**extra, "nats_url": url, "pid": os.getpid()}, indent=2)
+    for user in ("client", "operator"):
+        write_private(data_dir / f"{user}.json", document)

@@ -33,7 +33,9 @@ NOT_YET: Mapping[str, str] = {
 }
 """Names that are known from elsewhere and change nothing here, with what is missing for them."""
 
-NOT_SETTINGS = frozenset({"EVOLVENT_CONFIG", "EVOLVENT_NATS_SERVER", "EVOLVENT_DATA", "EVOLVENT_DEBUG"})
+NOT_SETTINGS = frozenset(
+    {"EVOLVENT_CONFIG", "EVOLVENT_NATS_SERVER", "EVOLVENT_DATA", "EVOLVENT_DEBUG", "EVOLVENT_SUPERVISED_BY"}
+)
 """EVOLVENT_ names that are read by something other than the settings."""
 _LISTS = frozenset({("tools", "modules")})
 

@@ -19,6 +19,7 @@ from evolvent.events.nats_bus import NatsBus
 from evolvent.platform.run_feed import RunFeed, Verdict
 
 _JOURNAL = subjects.endpoint("orchestrator", "journal")
+_LONGEST_PAGE_BYTES = 4 * 1024 * 1024
 _QUIET_SECONDS = 5.0
 _LOOK_UPS = 50
 _LOOK_UP_PAUSE_SECONDS = 0.02
@@ -93,18 +94,10 @@ class RunFollower:
 
     async def _look_up(self) -> list[AnyRunEvent]:
         """Return what is new in the journal; nothing while nobody can be asked, since it is asked again."""
-        new: list[AnyRunEvent] = []
-        more = True
-        while more:
-            query = RunQuery(run_id=self._run_id, from_seq=self._feed.sequence + 1)
-            try:
-                page = JournalPage.decode(await self._bus.call(_JOURNAL, query.encode()), max_bytes=4 * 1024 * 1024)
-            except (NoResponders, CallTimeout, RemoteError):
-                return new
-            events = [read_run_event(to_json(event)) for event in page.events]
-            new.extend(self._feed.take(zip(page.sequences, events, strict=True)))
-            more = page.more
-        return new
+        try:
+            return self._feed.take(await read_journal(self._bus, self._run_id, from_seq=self._feed.sequence + 1))
+        except (NoResponders, CallTimeout, RemoteError):
+            return []
 
     def _hear(self, message: CoreMessage) -> None:
         try:
@@ -114,3 +107,20 @@ class RunFollower:
 
     async def _reconnected(self) -> None:
         self._heard.put_nowait(None)
+
+
+async def read_journal(bus: NatsBus, run_id: str, *, from_seq: int = 1) -> list[tuple[int, AnyRunEvent]]:
+    """Return (sequence, event) of a run's journal from a sequence on, as an orchestrator reads it.
+
+    Raises:
+        NoResponders, CallTimeout, RemoteError: no orchestrator could say.
+    """
+    entries: list[tuple[int, AnyRunEvent]] = []
+    while True:
+        query = RunQuery(run_id=run_id, from_seq=from_seq)
+        page = JournalPage.decode(await bus.call(_JOURNAL, query.encode()), max_bytes=_LONGEST_PAGE_BYTES)
+        events = [read_run_event(to_json(event)) for event in page.events]
+        entries.extend(zip(page.sequences, events, strict=True))
+        if not page.more or not entries:
+            return entries
+        from_seq = entries[-1][0] + 1

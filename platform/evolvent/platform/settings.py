@@ -18,6 +18,7 @@ from pydantic_settings.exceptions import SettingsError
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from evolvent.events.errors import ConfigInvalid
+from evolvent.improvement.settings import ImprovementSettings
 from evolvent.orchestrator.settings import LoaderSettings, OrchestratorSettings, ResourceSettings
 from evolvent.platform.connection import usual_data_dir
 from evolvent.platform.environment import ALIASES, DELIMITER, PREFIX, Problem, aliased
@@ -111,6 +112,7 @@ class Settings(BaseSettings):
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     loader: LoaderSettings = LoaderSettings()
     budget: ResourceSettings = ResourceSettings()
+    improvement: ImprovementSettings = ImprovementSettings()
     tools: ToolsSettings = ToolsSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogSettings = LogSettings()

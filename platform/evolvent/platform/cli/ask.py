@@ -1,0 +1,158 @@
+"""`evolvent ask`: publish a request, see it through, print the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evolvent.platform.cli.frame import (
+    BAD_USAGE,
+    FAILED,
+    AsJson,
+    DataDir,
+    connect,
+    examples,
+    execute,
+    fail,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from evolvent.platform.client import Answer, Ask, Step
+
+_KEYS = (
+    "run_id",
+    "status",
+    "served_by",
+    "answer",
+    "error",
+    "cost_usd",
+    "prompt_tokens",
+    "completion_tokens",
+    "model_calls",
+    "tool_calls",
+    "duration_seconds",
+    "scripted",
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command(
+        epilog=examples(
+            "evolvent ask 'Why is index main empty?'",
+            "evolvent ask 'Sum it up' --context '{\"file\": \"report.txt\"}' --follow",
+            "evolvent ask 'Nightly report' --priority background --detach",
+        )
+    )(ask)
+
+
+def ask(
+    message: Annotated[str, typer.Argument(help="What is asked.")],
+    goal: Annotated[str, typer.Option(help="Whose budget it is.")] = "default",
+    priority: Annotated[str, typer.Option(help="critical, high, medium, low or background.")] = "medium",
+    workflow: Annotated[str | None, typer.Option(help="A workflow to serve it.")] = None,
+    agent: Annotated[str | None, typer.Option(help="An agent to serve it.")] = None,
+    context: Annotated[str | None, typer.Option(help="Facts for the agent, as a JSON object.")] = None,
+    user: Annotated[str | None, typer.Option(help="Who asks, as a label.")] = None,
+    session: Annotated[str | None, typer.Option(help="Which session it belongs to, as a label.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that the run may take.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show the model's text and every event as it comes.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Publish, print the run_id, and go.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Ask something, and print the answer."""
+    request: Ask = {
+        "goal": goal,
+        "priority": priority,
+        "workflow": workflow,
+        "agent": agent,
+        "context": _context(context),
+        "user_id": user,
+        "session_id": session,
+        "timeout_seconds": timeout,
+    }
+
+    async def publish() -> str:
+        async with connect(data_dir) as client:
+            return await client.publish(message, **request)
+
+    async def whole() -> Answer:
+        async with connect(data_dir) as client:
+            on_token = _print_token if follow and not as_json else None
+            on_step = None if as_json and not follow else _progress(everything=follow)
+            return await client.ask(message, on_step=on_step, on_token=on_token, **request)
+
+    if detach:
+        run_id = execute(publish)
+        print_json({"run_id": run_id}) if as_json else typer.echo(run_id)
+        return
+    answer = execute(whole)
+    _print_answer(answer, as_json=as_json)
+    if not answer.ok:
+        raise typer.Exit(FAILED)
+
+
+def next_step(answer: Answer) -> str:
+    """Return what a person can do about a run that waits or did not end well."""
+    code = answer.error.code if answer.error else ""
+    if answer.status == "suspended" and code.endswith("budget"):
+        return "Raise the budget (`evolvent budget set`) and it goes on, or wait for the daily reset."
+    if answer.status == "suspended" and code.endswith("wait"):
+        return f"It goes on by itself; `evolvent runs follow {answer.run_id}` shows when."
+    if answer.status == "suspended":
+        return f"Answer with `evolvent runs resume {answer.run_id}` (or --deny); `evolvent runs show` tells the rest."
+    return f"`evolvent runs show {answer.run_id}` tells the rest."
+
+
+def _print_answer(answer: Answer, *, as_json: bool) -> None:
+    if as_json:
+        document = answer.model_dump(mode="json")
+        print_json({key: document[key] for key in _KEYS})
+        return
+    if answer.ok:
+        typer.echo(answer.answer if answer.answer is not None else json.dumps(answer.output, ensure_ascii=False))
+    else:
+        reason = answer.error.message if answer.error else "no reason was given."
+        say(f"evolvent: the run {_ENDINGS[answer.status]}: {reason} {next_step(answer)}")
+    scripted = ", answered from a script and not by a model" if answer.scripted else ""
+    say(
+        f"[{answer.status}, {answer.served_by or 'nobody'}, {answer.duration_seconds:.2f} s, ${answer.cost_usd:.6f}, "
+        f"{answer.model_calls} model and {answer.tool_calls} tool calls{scripted}; run {answer.run_id}]"
+    )
+
+
+_ENDINGS = {"failed": "failed", "cancelled": "was cancelled", "suspended": "waits"}
+
+
+def _progress(*, everything: bool) -> Any:
+    from evolvent.platform.cli.steps import sentence
+
+    def told(step: Step) -> None:
+        line = sentence(step, everything=everything)
+        if line:
+            say(line)
+
+    return told
+
+
+def _print_token(text: str) -> None:
+    typer.echo(text, err=True, nl=False)
+
+
+def _context(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        fail(f"evolvent: --context is not JSON: {error}.", BAD_USAGE)
+    if not isinstance(found, dict):
+        fail('evolvent: --context must be a JSON object, such as \'{"file": "report.txt"}\'.', BAD_USAGE)
+    return found
