@@ -32,6 +32,8 @@ class ConsumerState:
     ack_floor: int
     pending: int
     ack_pending: int
+    delivered: int = 0
+    """The sequence, in the stream, of the last message that anybody was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,12 @@ class StreamAdmin:
     async def consumer_state(self, stream: str, durable: str) -> ConsumerState:
         """Return how far a durable consumer is."""
         data = await self._api(f"$JS.API.CONSUMER.INFO.{stream}.{durable}", b"")
-        return ConsumerState(data["ack_floor"]["stream_seq"], data["num_pending"], data["num_ack_pending"])
+        return ConsumerState(
+            ack_floor=data["ack_floor"]["stream_seq"],
+            pending=data["num_pending"],
+            ack_pending=data["num_ack_pending"],
+            delivered=data["delivered"]["stream_seq"],
+        )
 
     async def purge(self, stream: str, *, below_sequence: int) -> int:
         """Delete everything below a sequence; return how many messages went."""

@@ -79,7 +79,12 @@ def service_account_grants() -> tuple[Grant, ...]:
             ),
             subscribe=(subjects.ALL_ASK, subjects.ALL_RUNS, _ALL_NUDGES),
         ),
-        _service("loader", publish=(ALL_STREAMED, subjects.ALL_EVENTS, *_calls("resources"))),
+        _service(
+            "loader",
+            publish=(ALL_STREAMED, subjects.ALL_EVENTS, *_calls("resources")),
+            # An agent that was retired anywhere leaves the memory of every loader.
+            subscribe=(subjects.event("agent_retired"),),
+        ),
         _service(
             "resources", publish=(subjects.ALL_EVENTS, subjects.ALL_REQUESTS, *_informs(RUNS), *_informs(REQUESTS))
         ),
@@ -110,7 +115,15 @@ def service_account_grants() -> tuple[Grant, ...]:
         ),
         _service(
             "metrics",
-            publish=("$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>", DISCOVERY),
+            publish=(
+                "$JS.API.STREAM.INFO.*",
+                "$JS.API.CONSUMER.INFO.>",
+                # How old a queue's head is stands on the message itself.
+                f"$JS.API.STREAM.MSG.GET.{REQUESTS}",
+                subjects.endpoint("resources", "budgets"),
+                subjects.endpoint("loader", "stats", "*"),
+                DISCOVERY,
+            ),
             subscribe=(subjects.ALL_RUNS, subjects.ALL_EVENTS),
         ),
         _service(
