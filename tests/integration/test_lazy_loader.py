@@ -291,7 +291,17 @@ async def test_a_retired_agent_leaves_every_loader_and_makes_room_in_the_budget(
     )
     assert len(listed.agents) == 2
     assert spec.agent_id not in {row.agent_id for row in listed.agents}
+    with pytest.raises(RemoteError, match="2 of its 2 agents"):
+        await stage.spawn(goal="g", key="k")
     await other.stop()
+
+
+async def test_a_key_brings_a_retired_agent_back(stage: Stage) -> None:
+    spec = await stage.spawn(goal="g", key="k")
+    await stage.bus.call(subjects.endpoint("loader", "retire"), AgentQuery(agent_id=spec.agent_id).encode())
+    assert await stage.agents.count_active("g") == 0
+    assert await stage.spawn(goal="g", key="k") == spec
+    assert await stage.agents.count_active("g") == 1
 
 
 async def test_put_and_read_back_a_spec(stage: Stage) -> None:

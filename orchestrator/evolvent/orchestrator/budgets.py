@@ -160,7 +160,7 @@ def refusal(refused: Refused, limits: Limits, *, goal: str, model: str, held: in
         case Limit.CONCURRENT:
             message = (
                 f"Goal {goal!r} has all of its {refused.cap} model turns in flight; this one waits. "
-                f"Raise it: `evolvent budget set {limits.goal} --max-concurrent N`."
+                f"Raise it: `evolvent budget set {limits.goal} --concurrent N`."
             )
             return _resource("budget.concurrent", message, retry_after=None, retryable=True)
         case Limit.RATE:
@@ -190,7 +190,7 @@ def _money_message(refused: Refused, limits: Limits, *, goal: str, held: int, da
         whose, budget = f"Goal {goal!r}{shared}", limits.goal
     return (
         f"{whose} has {_usd(refused.used)} of its {_usd(refused.cap)} for {day} (UTC) spent or held, and this turn "
-        f"may cost {_usd(held)}. Raise it (`evolvent budget set {budget} --max-daily-cost N`) or wait for the next UTC "
+        f"may cost {_usd(held)}. Raise it (`evolvent budget set {budget} --daily N`) or wait for the next UTC "
         "day. Nothing is held."
     )
 

@@ -31,13 +31,11 @@ from evolvent.events.messages.calls import (
     SpawnPermit,
 )
 from evolvent.events.messages.platform import BudgetChanged, BudgetExceeded, BudgetOverrun
-from evolvent.events.messages.requests import Request
-from evolvent.events.messages.runs import LeaseInfo, SuspendReason
+from evolvent.events.messages.runs import LeaseInfo
 from evolvent.events.nats_bus import NatsBus
-from evolvent.events.principal import signed
 from evolvent.events.service import Consume, Endpoint, Service
 from evolvent.events.streams import durables
-from evolvent.events.subjects import Priority
+from evolvent.orchestrator.budget_waker import BudgetWaker
 from evolvent.orchestrator.budgets import (
     RunMoney,
     booking_of,
@@ -64,7 +62,6 @@ _DAY_SECONDS = 24 * 3600.0
 _LEASES_KEPT = timedelta(days=35)
 _TELL_AGAIN_SECONDS = 60.0
 _TOLD_KEPT = 10_000
-_RESUMED_AT_ONCE = 1000
 _BATCH = 200
 _MONEY_LIMITS = frozenset({Limit.DAILY_COST, Limit.PLATFORM_DAILY_COST})
 
@@ -89,12 +86,12 @@ class ResourceManager(Service):
         super().__init__(bus, clock=clock)
         self._ledger = ledger
         self._agents = agents
-        self._runs = runs
         self._settings = settings
         self._rates = rate_limits(settings)
         self._prices = prices or PriceTable(settings.prices, clock=self.clock)
         self._desk = LeaseDesk(ledger, self.clock, self.spawn)
         self._outbox = EventOutbox(self)
+        self._waker = BudgetWaker(bus, ledger, runs)
         self._told: OrderedDict[tuple[str, Limit], float] = OrderedDict()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -240,7 +237,7 @@ class ResourceManager(Service):
             return SpawnPermit(allowed=True).encode()
         reason = (
             f"Goal {goal!r} has {count} of its {most} agents; retire some (`evolvent agents retire`) or raise "
-            f"max_agents (`evolvent budget set {goal} --max-agents N`). Nothing was stored."
+            f"max_agents (`evolvent budget set {goal} --agents N`). Nothing was stored."
         )
         return SpawnPermit(allowed=False, reason=reason).encode()
 
@@ -278,13 +275,6 @@ class ResourceManager(Service):
                 max_daily_microusd=view.max_daily_microusd,
             )
         )
-        await self._resume_waiting(goal)
+        asked = await self._waker.resume(goal)
+        self.spawn(self._waker.resume_late(goal, but=asked))
         return (await self._with_agents(view)).encode()
-
-    async def _resume_waiting(self, budget: str) -> None:
-        """Ask for the runs to be taken up again that wait for this budget."""
-        for run in await self._runs.suspended(reason=SuspendReason.BUDGET, limit=_RESUMED_AT_ONCE):
-            if budget != ALL_GOALS and budget not in (run.goal, (await self._ledger.limits(run.goal)).goal):
-                continue
-            subject = signed(subjects.request(Priority(run.priority), run.goal), run.principal)
-            await self.bus.append(subject, Request(run_id=run.run_id, resume=run.suspension).encode())

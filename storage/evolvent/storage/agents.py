@@ -66,7 +66,7 @@ _CURRENT = Statement(
     " WHERE a.agent_id = :agent_id"
 )
 _PINNED = Statement("SELECT spec_json FROM agent_versions WHERE agent_id = :agent_id AND spec_hash = :spec_hash")
-_BY_KEY = Statement("SELECT agent_id FROM agents WHERE key = :key")
+_BY_KEY = Statement("SELECT agent_id FROM agents WHERE key = :key AND status = 'active'")
 
 
 class AgentStore:
@@ -90,7 +90,8 @@ class AgentStore:
         Args:
             spec: what to store.
             created_by: the principal or service behind it.
-            key: where an agent was put with this key before, that one is returned and nothing is stored.
+            key: where an agent was put with this key before, that one is returned, active again if it was
+                retired, and nothing is stored.
             source: `user`, `system` or `automated`.
             spawned: whether the platform made it, so that it counts against its goal's limit.
         """
@@ -100,6 +101,8 @@ class AgentStore:
             if key is not None:
                 same = (await session.exec(select(AgentDefinitionRow).where(AgentDefinitionRow.key == key))).first()
                 if same is not None:
+                    same.status, same.retired_at = "active", None
+                    session.add(same)
                     return await _version(session, same.agent_id, same.spec_hash)
             row = await session.get(AgentDefinitionRow, spec.agent_id)
             if row is None:
@@ -153,7 +156,7 @@ class AgentStore:
         return _spec(agent_id, rows[0][0])
 
     async def find_by_key(self, key: str) -> AgentSpec | None:
-        """Return the agent that was put with this key."""
+        """Return the active agent that was put with this key."""
         rows = await self._database.look_up(lambda conn: _BY_KEY.rows(conn, {"key": key}))
         return await self.get(rows[0][0]) if rows else None
 
