@@ -284,9 +284,10 @@ async def test_without_money_the_policy_decides(house: MakeHouse, policy: str, l
 
 async def test_a_run_survives_a_loader_that_is_away_for_a_while(house: MakeHouse) -> None:
     here = await house("back")
+    await here.events(await here.publish())
     await here.loader.stop()
     run_id = await here.publish()
-    await _until(lambda: len(here.resources.leases) == 1)
+    await _until(lambda: len(here.resources.leases) == 2)
     returned = PlayedLoader(here.bus, ["back"])
     await returned.start()
     assert types(await here.events(run_id))[-1] == "workflow_completed"

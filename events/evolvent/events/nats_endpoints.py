@@ -31,6 +31,7 @@ class EndpointHost:
         self._client = client
         self._service = service
         self._running: set[asyncio.Task[None]] = set()
+        self._open = True
 
     @classmethod
     async def start(cls, client: Client, *, name: str, version: str, description: str) -> EndpointHost:
@@ -48,12 +49,24 @@ class EndpointHost:
 
         await self._service.add_endpoint(name=name, handler=take, subject=subject, queue_group=queue)
 
-    async def stop(self) -> None:
-        """Take no more calls; those under way are ended."""
+    @property
+    def busy(self) -> bool:
+        """Say whether a call is under way."""
+        return bool(self._running)
+
+    async def close_doors(self) -> None:
+        """Take no more calls; those under way go on."""
+        if not self._open:
+            return
+        self._open = False
         try:
             await self._service.stop()
         except Exception as error:  # noqa: BLE001  # the connection may be gone, and with it the subscriptions
             _log.debug("service stop failed", error=str(error))
+
+    async def stop(self) -> None:
+        """Take no more calls; those under way are ended."""
+        await self.close_doors()
         for task in list(self._running):
             task.cancel()
 

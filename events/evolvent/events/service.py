@@ -23,6 +23,7 @@ from evolvent.events.clock import Clock, SystemClock
 from evolvent.events.errors import EvolventError
 from evolvent.events.messages.platform import PlatformEvent
 from evolvent.events.nats_bus import NatsBus
+from evolvent.events.nats_endpoints import EndpointHost
 from evolvent.events.nats_pull import Pull
 from evolvent.events.streams import DurableSpec
 
@@ -64,6 +65,7 @@ class Service:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pulls: list[Pull] = []
         self._unsubscribe: list[Callable[[], Awaitable[None]]] = []
+        self._hosts: list[EndpointHost] = []
         self._stopping = False
         self._in_hand: dict[int, Delivery] = {}
         self.log = structlog.get_logger(self.name).bind(service=self.name, instance=self.instance)
@@ -114,7 +116,11 @@ class Service:
             await pull.stop()
         for unsubscribe in self._unsubscribe:
             await unsubscribe()
+        for host in self._hosts:
+            await host.close_doors()
         await self._drain(drain_seconds)
+        for host in self._hosts:
+            await host.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -171,23 +177,19 @@ class Service:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.error("task failed", error=_said(error), exc_info=error)
 
+    async def host(self, name: str, description: str) -> EndpointHost:
+        """Open a micro service that closes with this one."""
+        host = await self.bus.host(name, version=VERSION, description=description)
+        self._hosts.append(host)
+        return host
+
     async def _open_endpoints(self) -> None:
-        tables = self.endpoints(), self.own_endpoints()
-        if not any(tables):
-            host = await self.bus.host(f"evolvent-{self.name}", version=VERSION, description=self.description)
-            await host.add(
-                "health", subjects.endpoint(self.name, "health", self.instance), self._health, queue=self.instance
-            )
-            return
-        host = await self.bus.host(f"evolvent-{self.name}", version=VERSION, description=self.description)
-        for name, handler in tables[0].items():
+        host = await self.host(f"evolvent-{self.name}", self.description)
+        for name, handler in self.endpoints().items():
             await host.add(name, subjects.endpoint(self.name, name), handler, queue=self.name)
-        for name, handler in tables[1].items():
+        for name, handler in {**self.own_endpoints(), "health": self._health}.items():
             subject = subjects.endpoint(self.name, name, self.instance)
             await host.add(f"{name}-own", subject, handler, queue=self.instance)
-        await host.add(
-            "health", subjects.endpoint(self.name, "health", self.instance), self._health, queue=self.instance
-        )
 
     async def _health(self, call: Call) -> bytes:
         ready = b"true" if self.ready.is_set() and not self._stopping else b"false"
@@ -244,10 +246,13 @@ class Service:
                 else:
                     await delivery.in_progress()
 
+    def _is_busy(self) -> bool:
+        return any(not d.settled for d in self._in_hand.values()) or any(host.busy for host in self._hosts)
+
     async def _drain(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while any(not d.settled for d in self._in_hand.values()) and loop.time() < end:
+        while self._is_busy() and loop.time() < end:
             await asyncio.sleep(0.02)
         for delivery in self._in_hand.values():
             await delivery.nak()

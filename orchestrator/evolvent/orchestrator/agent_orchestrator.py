@@ -58,7 +58,8 @@ class AgentOrchestrator(Service):
         super().__init__(bus, clock=clock, heartbeat_seconds=heartbeat)
         self._journal = Journal(bus)
         parts = RunParts(bus, self._journal, tools, self.clock, self.settings, self.instance, self.spawn)
-        self._desk = RunDesk(parts, Router(bus, agents, self.clock), runs)
+        router = Router(bus, agents, self.clock, wait_seconds=self.settings.service_wait_seconds)
+        self._desk = RunDesk(parts, router, runs)
         self._commands = CommandsInbox(bus, self._journal, runs, self.clock, owner=self.instance)
         self._ask = AskBridge(bus, self._journal, self.clock)
         self._tools = tools
@@ -88,7 +89,7 @@ class AgentOrchestrator(Service):
             return
         await super().start()
         by_priority: dict[Priority, DurableSpec] = {p: self._durables[f"orchestrator_{p}"] for p in Priority}
-        host = await self.bus.host("evolvent-ask", version="0.1.0", description="answers with a run's final event")
+        host = await self.host("evolvent-ask", "answers with a run's final event")
         await host.add("ask", subjects.ALL_ASK, self._ask.ask, queue="ask")
         await self._intake.start(self.bus, by_priority, self.hold)
 

@@ -22,6 +22,7 @@ from evolvent.events.language.state import Refusal, RunState
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.calls import InvokeTurn, LeaseReply, LeaseRequest, ReleaseLease, SettleLease, TurnReply
 from evolvent.events.messages.runs import LeaseInfo, Price, TurnRecord
+from evolvent.orchestrator.patience import patiently
 from evolvent.orchestrator.run_parts import RunParts
 
 _UNBILLED = frozenset({"model.rate_limited", "model.refused", "model.quota"})
@@ -69,8 +70,7 @@ class TurnTaker:
             ttl_seconds=settings.turn_timeout_seconds + _LEASE_SLACK_SECONDS,
         ).encode()
         while True:
-            answer = await self._patiently("lease", ask, settings.lease_wait_seconds + 5.0)
-            reply = LeaseReply.decode(answer)
+            reply = await self._ask_for_lease(ask)
             if reply.lease is not None:
                 reach("run.leased")
                 return reply.lease
@@ -206,22 +206,19 @@ class TurnTaker:
         except EvolventError:
             return
 
-    async def _patiently(self, name: str, body: bytes, timeout_seconds: float) -> bytes:
-        """Call the resource manager, again and again while it is away: the same lease_id gives the same lease."""
-        end = self._parts.clock.monotonic() + self._parts.settings.service_wait_seconds
-        wait = 0.05
-        while True:
-            try:
-                return await self._parts.bus.call(
-                    subjects.endpoint("resources", name), body, timeout_seconds=timeout_seconds
-                )
-            except (NoResponders, CallTimeout, BusUnavailable, RemoteError) as error:
-                if self._parts.clock.monotonic() > end or (
-                    isinstance(error, RemoteError) and not error.info().retryable
-                ):
-                    return LeaseReply(error=_final(error), policy="stop").encode()
-                await asyncio.sleep(wait)
-                wait = min(1.0, wait * 2)
+    async def _ask_for_lease(self, body: bytes) -> LeaseReply:
+        """Ask until the resource manager answers: the same lease_id gives the same lease."""
+        settings = self._parts.settings
+        subject = subjects.endpoint("resources", "lease")
+
+        async def once() -> bytes:
+            return await self._parts.bus.call(subject, body, timeout_seconds=settings.lease_wait_seconds + 5.0)
+
+        try:
+            limit = settings.service_wait_seconds
+            return LeaseReply.decode(await patiently(once, clock=self._parts.clock, limit_seconds=limit))
+        except EvolventError as error:
+            return LeaseReply(error=_final(error), policy="stop")
 
 
 def _final(error: EvolventError) -> ErrorInfo:

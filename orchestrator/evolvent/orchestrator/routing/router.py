@@ -14,6 +14,7 @@ from evolvent.events.messages.calls import AgentReply, SpawnAgent
 from evolvent.events.messages.requests import Request
 from evolvent.events.messages.runs import RoutingDecision, ServedBy
 from evolvent.events.nats_bus import NatsBus
+from evolvent.orchestrator.patience import patiently
 from evolvent.orchestrator.routing.selection import rank
 from evolvent.storage.agents import AgentStore
 
@@ -35,8 +36,9 @@ class Route:
 class Router:
     """Routes requests; knows a goal's agents for two seconds at a time."""
 
-    def __init__(self, bus: NatsBus, agents: AgentStore, clock: Clock) -> None:
+    def __init__(self, bus: NatsBus, agents: AgentStore, clock: Clock, *, wait_seconds: float) -> None:
         self._bus = bus
+        self._wait_seconds = wait_seconds
         self._agents = agents
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, list[AgentSpec]]] = OrderedDict()
@@ -93,7 +95,12 @@ class Router:
     async def _spawn(self, goal: str) -> AgentSpec:
         async with self._spawning.setdefault(goal, asyncio.Lock()):
             call = SpawnAgent(specialty=GENERALIST, goal=goal, key=f"generalist:{goal}")
-            data = await self._bus.call(subjects.endpoint("loader", "spawn"), call.encode(), timeout_seconds=15.0)
+            subject, body = subjects.endpoint("loader", "spawn"), call.encode()
+
+            async def once() -> bytes:
+                return await self._bus.call(subject, body, timeout_seconds=15.0)
+
+            data = await patiently(once, clock=self._clock, limit_seconds=self._wait_seconds)
             spec = AgentReply.decode(data).spec
         self._spawning.pop(goal, None)
         self._known[goal] = (self._clock.monotonic(), [spec])
