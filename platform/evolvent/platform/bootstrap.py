@@ -28,6 +28,7 @@ from evolvent.orchestrator.llm.pricing import PriceTable
 from evolvent.orchestrator.resource_manager import ResourceManager
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.tools.registry import ToolSettings
+from evolvent.platform.metrics import Metrics
 from evolvent.platform.settings import Settings
 from evolvent.platform.unconfigured_model import UnconfiguredModel
 from evolvent.storage.agents import AgentStore
@@ -108,11 +109,17 @@ def _orchestrator(bus: NatsBus, shared: Shared) -> Service:
     return AgentOrchestrator(bus, shared.agents(), shared.runs(), shared.tools(), settings=settings, clock=shared.clock)
 
 
+def _metrics(bus: NatsBus, shared: Shared) -> Service:
+    runs = shared.settings.orchestrator.max_concurrent_runs
+    return Metrics(bus, shared.settings.metrics, shared.clock, max_concurrent_runs=runs)
+
+
 BUILDERS: Mapping[str, Callable[[NatsBus, Shared], Service]] = {
     "recorder": _recorder,
     "resources": _resources,
     "loader": _loader,
     "improvement": _improvement,
+    "metrics": _metrics,
     "orchestrator": _orchestrator,
 }
 """Every service, in the order in which they start; they stop in the opposite order, so the intake closes first."""
@@ -129,6 +136,12 @@ class Assembly:
         self._shared: Shared | None = None
         self.services: list[Service] = []
         self.broken = asyncio.Event()
+
+    @property
+    def addresses(self) -> dict[str, object]:
+        """Where else than on the bus these services listen, as client.json says it."""
+        metrics = next((service for service in self.services if isinstance(service, Metrics)), None)
+        return {"metrics_url": metrics.url} if metrics else {}
 
     async def start(self) -> None:
         """Open, connect, build and start everything; what was begun is undone where it fails."""
@@ -179,6 +192,11 @@ async def ensure_streams(settings: Settings, url: str) -> None:
         )
     finally:
         await bus.close()
+
+
+def all_services(settings: Settings) -> list[str]:
+    """Return the services that these settings want."""
+    return [name for name in BUILDERS if name != "metrics" or settings.metrics.enabled]
 
 
 def check_services(names: Sequence[str]) -> Sequence[str]:

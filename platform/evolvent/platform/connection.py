@@ -47,7 +47,7 @@ def read_connection(data_dir: Path, user: Literal["client", "operator"] = "clien
         )
     except FileNotFoundError:
         raise NotRunning(
-            f"No platform has run on {data_dir} yet; start one with `evolvent up`, or name another with --data-dir."
+            f"No platform runs on {data_dir}; start one with `evolvent up`, or name another with --data-dir."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "it is not what `evolvent up` writes"
@@ -67,3 +67,9 @@ def write_external(data_dir: Path, url: str, extra: Mapping[str, object]) -> Non
     document = json.dumps({**extra, "nats_url": url, "pid": os.getpid()}, indent=2)
     for user in ("client", "operator"):
         write_private(data_dir / f"{user}.json", document)
+
+
+def forget_connection(data_dir: Path) -> None:
+    """Take the connection files away, so that no command waits for a platform that is not there."""
+    for user in ("client", "operator"):
+        (data_dir / f"{user}.json").unlink(missing_ok=True)

@@ -16,13 +16,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from evolvent.platform.bootstrap import Assembly, ensure_streams
-from evolvent.platform.connection import NotRunning, write_external
+from evolvent.platform.connection import NotRunning, forget_connection, write_external
 from evolvent.platform.nats_folder import NatsFolder
 from evolvent.platform.nats_grants import BOOTSTRAP_USER
 from evolvent.platform.nats_server import EmbeddedNats
 from evolvent.platform.settings import Settings
 
 _KILLED = 137
+Addresses = dict[str, object]
+"""Where else than on the bus a platform listens, by the keys of client.json."""
 
 
 def run_until_stopped(work: Coroutine[Any, Any, int]) -> int:
@@ -53,10 +55,14 @@ async def run_together(settings: Settings, names: Sequence[str], on_ready: Calla
     """Run services beside the nats-server, all in this process (`evolvent up`)."""
     stopping = stop_signal()
     async with nats(settings) as server:
-        return await _until(stopping, settings, names, server.url_for, lambda: on_ready(server.announce({})))
+
+        def told(addresses: Addresses) -> None:
+            on_ready(server.announce(addresses))
+
+        return await _until(stopping, settings, names, server.url_for, told)
 
 
-async def run_alone(settings: Settings, name: str, on_ready: Callable[[], None]) -> int:
+async def run_alone(settings: Settings, name: str, on_ready: Callable[[Addresses], None]) -> int:
     """Run one service of a platform whose nats-server runs elsewhere (`evolvent serve`)."""
     return await _until(stop_signal(), settings, [name], url_source(settings), on_ready)
 
@@ -66,12 +72,12 @@ async def _until(
     settings: Settings,
     names: Sequence[str],
     url_for: Callable[[str], str],
-    on_ready: Callable[[], None],
+    on_ready: Callable[[Addresses], None],
 ) -> int:
     assembly = Assembly(settings, names, url_for)
     await assembly.start()
     try:
-        on_ready()
+        on_ready(assembly.addresses)
         waits = [asyncio.ensure_future(event.wait()) for event in (stopping, assembly.broken)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
@@ -95,7 +101,7 @@ class Server:
         assert self._settings.nats is not None
         return self._settings.nats.get_secret_value()
 
-    def announce(self, extra: dict[str, object]) -> str:
+    def announce(self, extra: Addresses) -> str:
         """Write how commands find this platform; return a sentence about where it listens."""
         folder = self._settings.data_dir
         if self._embedded is None:
@@ -108,14 +114,21 @@ class Server:
 
 @asynccontextmanager
 async def nats(settings: Settings) -> AsyncIterator[Server]:
-    """Have a NATS server with all streams for as long as the context lasts."""
+    """Have a NATS server with all streams for as long as the context lasts; commands find it only meanwhile."""
     if settings.nats is not None:
         await ensure_streams(settings, settings.nats.get_secret_value())
-        yield Server(settings, None)
+        try:
+            yield Server(settings, None)
+        finally:
+            forget_connection(settings.data_dir)
         return
     async with EmbeddedNats(settings.data_dir, durability=settings.durability) as embedded:
+        forget_connection(settings.data_dir)
         await ensure_streams(settings, embedded.url_for(BOOTSTRAP_USER))
-        yield Server(settings, embedded)
+        try:
+            yield Server(settings, embedded)
+        finally:
+            forget_connection(settings.data_dir)
 
 
 def url_source(settings: Settings) -> Callable[[str], str]:

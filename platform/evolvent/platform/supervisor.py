@@ -12,6 +12,7 @@ Children die with this process: each asks the kernel for that, and looks whether
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -23,10 +24,10 @@ import structlog
 
 from evolvent.events.errors import ConfigInvalid
 from evolvent.platform.bootstrap import BUILDERS, check_services
-from evolvent.platform.running import nats, stop_signal
+from evolvent.platform.running import Addresses, nats, stop_signal
 from evolvent.platform.settings import Settings
 
-READY_LINE = b"ready\n"
+READY = "ready "
 PARENT_VARIABLE = "EVOLVENT_SUPERVISED_BY"
 _FIRST_PAUSE, _LONGEST_PAUSE, _STEADY_SECONDS = 0.1, 5.0, 30.0
 _DEATHS_TO_TELL = 5
@@ -48,6 +49,8 @@ def parse_scale(text: str | None) -> dict[str, int]:
         if not count.isdigit() or int(count) < 1:
             raise ConfigInvalid(f"--scale {part!r} cannot be read; write it like loader=2,orchestrator=3.")
         check_services([name])
+        if name == "metrics" and int(count) > 1:
+            raise ConfigInvalid("--scale cannot multiply metrics: two would each count everything.")
         counts[name] = int(count)
     return counts
 
@@ -70,6 +73,7 @@ class Child:
     stopping: bool = False
     deaths: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    addresses: Addresses = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -126,7 +130,8 @@ class Child:
             self.process.terminate()
         assert self.process.stdout is not None
         async for line in self.process.stdout:
-            if line == READY_LINE:
+            if line.startswith(READY.encode()):
+                self.addresses = json.loads(line.removeprefix(READY.encode()))
                 self.ready.set()
         return await self.process.wait()
 
@@ -154,7 +159,7 @@ async def run_processes(
         children = [Child(name, i + 1, known) for name in ordered for i in range(scale.get(name, 1))]
         keeping = [asyncio.create_task(child.supervise(), name=child.label) for child in children]
         try:
-            telling = asyncio.create_task(_tell(children, lambda: on_ready(server.announce({}))))
+            telling = asyncio.create_task(_tell(children, lambda found: on_ready(server.announce(found))))
             await stopping.wait()
             telling.cancel()
         finally:
@@ -165,10 +170,12 @@ async def run_processes(
     return 0
 
 
-async def _tell(children: Sequence[Child], on_ready: Callable[[], None]) -> None:
+async def _tell(children: Sequence[Child], on_ready: Callable[[Addresses], None]) -> None:
+    addresses: Addresses = {}
     for child in children:
         await child.ready.wait()
-    on_ready()
+        addresses |= child.addresses
+    on_ready(addresses)
 
 
 async def _stop(children: Sequence[Child]) -> None:

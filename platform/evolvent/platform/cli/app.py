@@ -54,6 +54,8 @@ def run(arguments: list[str] | None = None) -> None:
     try:
         code = app(given, standalone_mode=False, prog_name="evolvent")
         sys.stdout.flush()
+        if code == INTERRUPTED:
+            code = _interrupted()
     except Exception as error:
         if debug:
             raise

@@ -85,9 +85,12 @@ def ask(
 
     async def whole() -> Answer:
         async with connect(data_dir) as client:
-            on_token = _print_token if follow and not as_json else None
-            on_step = None if as_json and not follow else _progress(everything=follow)
-            return await client.ask(message, on_step=on_step, on_token=on_token, **request)
+            terminal = _Terminal(everything=follow)
+            on_token = terminal.token if follow and not as_json else None
+            on_step = None if as_json and not follow else terminal.step
+            answer = await client.ask(message, on_step=on_step, on_token=on_token, **request)
+            terminal.end_line()
+            return answer
 
     if detach:
         run_id = execute(publish)
@@ -131,19 +134,29 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
 _ENDINGS = {"failed": "failed", "cancelled": "was cancelled", "suspended": "waits"}
 
 
-def _progress(*, everything: bool) -> Any:
-    from evolvent.platform.cli.steps import sentence
+class _Terminal:
+    """Text that comes in pieces, and lines about events, without one running into the other."""
 
-    def told(step: Step) -> None:
-        line = sentence(step, everything=everything)
+    def __init__(self, *, everything: bool) -> None:
+        self._everything = everything
+        self._is_inside_line = False
+
+    def token(self, text: str) -> None:
+        typer.echo(text, err=True, nl=False)
+        self._is_inside_line = not text.endswith("\n")
+
+    def step(self, step: Step) -> None:
+        from evolvent.platform.cli.steps import sentence
+
+        line = sentence(step, everything=self._everything)
         if line:
+            self.end_line()
             say(line)
 
-    return told
-
-
-def _print_token(text: str) -> None:
-    typer.echo(text, err=True, nl=False)
+    def end_line(self) -> None:
+        if self._is_inside_line:
+            say("")
+            self._is_inside_line = False
 
 
 def _context(text: str | None) -> dict[str, Any] | None:

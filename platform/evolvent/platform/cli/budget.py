@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 commands = group("budget", "What each goal may use, and what it has used today.")
 Goal = Annotated[str, typer.Argument(help="Which goal; `*` is the whole platform.")]
+_NO_CAP_MICROUSD = 10**15
 _COLUMNS = ("goal", "spent_usd", "leased_usd", "max_daily_usd", "concurrent", "max_concurrent", "max_agents", "policy")
 
 
@@ -62,7 +63,7 @@ def row_of(view: BudgetView) -> dict[str, Any]:
     dollars = {
         "spent_usd": view.spent_microusd / 1e6,
         "leased_usd": view.leased_microusd / 1e6,
-        "max_daily_usd": view.max_daily_microusd / 1e6,
+        "max_daily_usd": None if view.max_daily_microusd >= _NO_CAP_MICROUSD else view.max_daily_microusd / 1e6,
     }
     return {**view.model_dump(mode="json"), **dollars}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,12 +44,12 @@ def up(
     profile: Profile = None,
 ) -> None:
     """Start everything, and run until Ctrl-C or SIGTERM."""
-    from evolvent.platform.bootstrap import BUILDERS, check_services
+    from evolvent.platform.bootstrap import all_services, check_services
     from evolvent.platform.running import run_together, run_until_stopped
     from evolvent.platform.supervisor import parse_scale, run_processes
 
     settings = _settings(data_dir, nats, database, config, profile)
-    names = check_services([name.strip() for name in only.split(",")] if only else list(BUILDERS))
+    names = check_services([name.strip() for name in only.split(",")] if only else all_services(settings))
     counts = parse_scale(scale)
     if counts and not processes:
         fail("evolvent: --scale needs --processes: in one process there is one of each service.", 2)
@@ -64,7 +65,7 @@ def up(
 
 
 def serve(
-    service: Annotated[str, typer.Argument(help="recorder, resources, loader, improvement or orchestrator.")],
+    service: Annotated[str, typer.Argument(help="recorder, resources, loader, improvement, metrics or orchestrator.")],
     data_dir: DataDir = None,
     nats: Nats = None,
     database: Database = None,
@@ -72,7 +73,7 @@ def serve(
     profile: Profile = None,
 ) -> None:
     """Run one service alone, beside a platform's nats-server."""
-    from evolvent.platform.supervisor import die_with_parent
+    from evolvent.platform.supervisor import READY, die_with_parent
 
     die_with_parent()
     from evolvent.platform.bootstrap import check_services
@@ -80,7 +81,7 @@ def serve(
 
     check_services([service])
     settings = _settings(data_dir, nats, database, config, profile)
-    if run_until_stopped(run_alone(settings, service, lambda: typer.echo("ready"))):
+    if run_until_stopped(run_alone(settings, service, lambda found: typer.echo(READY + json.dumps(found)))):
         raise typer.Exit(FAILED)
 
 
