@@ -102,11 +102,11 @@ def _channels() -> Iterator[_Channel]:
     yield _Channel("requests", address, "Requests to serve.", Request, "receive")
     yield _Channel("ask", "evolvent.ask.{goal}", "A request whose reply is its run's end.", Request, "receive")
     for verb, kind in _COMMANDS.items():
-        address = f"evolvent.commands.{verb}.{{run_id}}"
+        address = subjects.command(verb, "RUN_ID").replace("RUN_ID", "{run_id}")
         yield _Channel(f"commands_{verb}", address, _first_line(kind), kind, "receive")
     for event in _RUN_EVENTS:
         name = str(event.model_fields["type"].default)
-        yield _Channel(f"runs_{name}", f"evolvent.runs.{{run_id}}.{name}", _first_line(event), event, "send")
+        yield _Channel(f"runs_{name}", subjects.run_event("{run_id}", name), _first_line(event), event, "send")
     for platform_event in PLATFORM_EVENTS:
         name = platform_event.TYPE
         address = subjects.event(name)

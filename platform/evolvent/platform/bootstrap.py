@@ -100,7 +100,7 @@ def _loader(bus: NatsBus, shared: Shared) -> Service:
 def _improvement(bus: NatsBus, shared: Shared) -> Service:
     databases = shared.databases
     return ImprovementOrchestrator(
-        bus, databases.records, databases.definitions, shared.settings.improvement, clock=shared.clock
+        bus, databases.records, databases.definitions, shared.settings.learning, clock=shared.clock
     )
 
 
@@ -188,7 +188,7 @@ async def ensure_streams(settings: Settings, url: str) -> None:
     try:
         await bus.admin.ensure_all(
             ack_wait_seconds=settings.orchestrator.ack_wait_seconds,
-            lock_ttl_seconds=settings.improvement.lock_ttl_seconds,
+            lock_ttl_seconds=settings.learning.lock_ttl_seconds,
         )
     finally:
         await bus.close()

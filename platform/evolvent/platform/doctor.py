@@ -45,7 +45,10 @@ def examine(settings: Settings, environment: Mapping[str, str]) -> list[Problem]
     )
     found = problems(settings, environment)
     for look in looks:
-        found.extend(look(settings))
+        try:
+            found.extend(look(settings))
+        except EvolventError as error:
+            found.append(Problem(look.__name__.strip("_"), str(error), ""))
     return found
 
 
@@ -75,8 +78,8 @@ def _nats_binary(settings: Settings) -> Iterable[Problem]:
 
 def _ports(settings: Settings) -> Iterable[Problem]:
     folder = NatsFolder(settings.data_dir)
-    if settings.nats is None and folder.config.exists() and nats_process.running(folder) is None:
-        state = folder.settle()
+    state = folder.kept()
+    if settings.nats is None and state is not None and nats_process.running(folder) is None:
         for name, port in (("port", state.port), ("monitor_port", state.monitor_port)):
             if not is_free(port):
                 remedy = f"Stop it, or set {name!r} to 0 in {folder.root / 'state.json'}."
@@ -97,9 +100,10 @@ def _is_ours(folder: NatsFolder) -> bool:
 def _durability(settings: Settings) -> Iterable[Problem]:
     """Ask a server that runs; the file only says what the next one will do."""
     folder = NatsFolder(settings.data_dir)
-    if settings.nats is not None or not _is_ours(folder):
+    state = folder.kept()
+    if settings.nats is not None or state is None or not _is_ours(folder):
         return
-    page = nats_process.varz(folder.settle().monitor_port)
+    page = nats_process.varz(state.monitor_port)
     if settings.durability == "power" and not page.get("jetstream", {}).get("config", {}).get("sync_always"):
         yield Problem("durability", "the running nats-server does not sync every write.", "Start `evolvent up` again.")
 

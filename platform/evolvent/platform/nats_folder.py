@@ -108,6 +108,10 @@ class NatsFolder:
         make_private_folder(self.root)
         make_private_folder(self.clients_dir)
 
+    def kept(self) -> NatsState | None:
+        """Return what was chosen before, None where nothing was; changes nothing."""
+        return self._load()
+
     def settle(self, durability: Durability | None = None, max_payload_bytes: int | None = None) -> NatsState:
         """Return the kept state, choosing what is missing, and write the configuration to match."""
         self.open()

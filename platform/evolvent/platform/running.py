@@ -140,9 +140,9 @@ def url_source(settings: Settings) -> Callable[[str], str]:
     if settings.nats is not None:
         url = settings.nats.get_secret_value()
         return lambda _user: url
-    folder = NatsFolder(settings.data_dir)
-    if not folder.config.exists():
+    state = NatsFolder(settings.data_dir).kept()
+    if state is None:
         raise NotRunning(
             f"No nats-server has run on {settings.data_dir}; start `evolvent up` there, or name one with --nats."
         )
-    return folder.settle().url_for
+    return state.url_for

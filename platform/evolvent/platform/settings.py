@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     loader: LoaderSettings = LoaderSettings()
     budget: ResourceSettings = ResourceSettings()
-    improvement: ImprovementSettings = ImprovementSettings()
+    learning: ImprovementSettings = ImprovementSettings()
     tools: ToolsSettings = ToolsSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogSettings = LogSettings()
