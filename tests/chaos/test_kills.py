@@ -1,4 +1,4 @@
-"""Real processes under `kill -9`: nothing accepted is lost, nothing ends twice, no stored work is repeated, no cap is passed.
+"""Real processes under `kill -9`: nothing is lost, ended twice, repeated or overspent.
 
 The length is set by EVOLVENT_CHAOS_REQUESTS and EVOLVENT_CHAOS_KILLS; the defaults fit into CI.
 """
@@ -20,9 +20,12 @@ from support.processes import TESTS, Platform, platform_up, scripted_model, wait
 from support.verdict import judge, read_journals
 
 from evolvent.events import subjects
+from evolvent.events.clock import SystemClock
 from evolvent.events.errors import EvolventError
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.streams import REQUESTS
+from evolvent.orchestrator.budgets import default_limits
+from evolvent.orchestrator.settings import ResourceSettings
 from evolvent.storage.database import Databases
 from evolvent.storage.ledger import Ledger
 from evolvent.storage.runs import RunStore
@@ -141,17 +144,21 @@ async def everything_is_recorded(platform: Platform, accepted: set[str]) -> None
 
 
 async def no_cap_is_passed(platform: Platform, model_url: str) -> None:
-    """Our books against the model server's own: it billed no more than we booked, and we booked no more than the cap."""
-    with urllib.request.urlopen(model_url.removesuffix("/v1") + "/ledger") as reply:
-        bill = json.loads(reply.read())
-    totals = bill.get("totals", bill)
-    billed = totals["prompt_tokens"] * 1.0 + totals["completion_tokens"] * 2.0
+    """Hold our books against the model server's own: it billed no more than we booked, and we booked within the cap."""
     databases = await Databases.open(platform.data_dir / "db")
+    ledger = Ledger(databases.ledger, SystemClock(), defaults=default_limits(ResourceSettings(max_concurrent=200)))
+
+    async def nothing_is_held() -> bool:
+        return (await ledger.usage("default")).leased_microusd == 0
+
     try:
-        ledger = Ledger(databases.ledger)
-        budgets = {b.goal: b for b in await ledger.budgets()}
-        mine = budgets["default"]
-        assert mine.spent_microusd + mine.leased_microusd <= mine.max_daily_microusd
-        assert billed <= mine.spent_microusd + mine.leased_microusd
+        await wait_for("every lease to be settled or charged", nothing_is_held, seconds=30, every=0.3)
+        with urllib.request.urlopen(model_url.removesuffix("/v1") + "/ledger") as reply:
+            bill = json.loads(reply.read())["totals"]["billed"]["scripted"]
+        mine = await ledger.usage("default")
     finally:
         await databases.close()
+    billed = bill["prompt_tokens"] * 1.0 + bill["completion_tokens"] * 2.0
+    print(f"billed {billed:.0f}, booked {mine.spent_microusd} of {mine.max_daily_microusd} micro-dollars")
+    assert 0 < billed <= mine.spent_microusd <= mine.max_daily_microusd
+    assert mine.concurrent == 0

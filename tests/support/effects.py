@@ -27,6 +27,7 @@ async def look_up(key: str, *, ctx: ToolContext) -> dict[str, str]:
 async def pay(usd: int, *, ctx: ToolContext) -> dict[str, int]:
     """Pay once and for all."""
     mark(f"paid {ctx.run_id} {ctx.call_id} {usd}")
+    await asyncio.sleep(0.02)  # the moment in which a crash leaves the outcome unknown
     return {"paid": usd}
 
 

@@ -105,7 +105,9 @@ class Platform:
         )
         out, err = await process.communicate()
         if check and process.returncode:
-            raise AssertionError(f"evolvent {' '.join(arguments)} ended with {process.returncode}: {err.decode()[-2000:]}")
+            raise AssertionError(
+                f"evolvent {' '.join(arguments)} ended with {process.returncode}: {err.decode()[-2000:]}"
+            )
         return out.decode()
 
 
@@ -116,9 +118,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def platform_up(
-    folder: Path, model_url: str, *arguments: str, **settings: str
-) -> AsyncIterator[Platform]:
+async def platform_up(folder: Path, model_url: str, *arguments: str, **settings: str) -> AsyncIterator[Platform]:
     """Run `evolvent up`, wait until it is ready, and stop it afterwards as Ctrl-C would."""
     data_dir, log = folder / "data", folder / "up.log"
     effects = folder / "effects"

@@ -25,7 +25,7 @@ from evolvent.events.messages.runs import LeaseInfo, Price, TurnRecord
 from evolvent.orchestrator.patience import patiently
 from evolvent.orchestrator.run_parts import RunParts
 
-_UNBILLED = frozenset({"model.rate_limited", "model.refused", "model.quota"})
+_UNBILLED = frozenset({"model.rate_limited", "model.refused", "model.access_denied", "model.quota_exhausted"})
 _STICKY_AGENTS = 10_000
 _LEASE_SLACK_SECONDS = 30.0
 
