@@ -6,23 +6,20 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 from support.metric_feed import messages
+from support.metric_services import Loader, Orchestrator, Resources
 from support.nats_users import connected
 from support.servers import bus_on, free_port, nats_server
 
-from evolvent.events.bus import Call
 from evolvent.events.clock import SystemClock
-from evolvent.events.messages.calls import BudgetList, BudgetView, LoaderStats
 from evolvent.events.nats_bus import NatsBus
-from evolvent.events.service import Endpoint, Service
 from evolvent.platform.metric_names import METRICS, PROCESS_SERIES
 from evolvent.platform.metrics import Metrics
 from evolvent.platform.metrics_http import MetricsPortTaken
@@ -30,52 +27,6 @@ from evolvent.platform.nats_server import EmbeddedNats
 from evolvent.platform.settings import MetricsSettings
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-BUDGETS = BudgetList(
-    budgets=(
-        BudgetView(goal="*", day="2026-11-21", max_agents=0, max_concurrent=0, max_daily_microusd=50_000_000),
-        BudgetView(
-            goal="default",
-            day="2026-11-21",
-            max_agents=100,
-            max_concurrent=10,
-            max_daily_microusd=10_000_000,
-            agents=3,
-            concurrent=2,
-            spent_microusd=9_500_000,
-            leased_microusd=250_000,
-        ),
-    )
-)
-
-
-class Resources(Service):
-    """Answers as the resource manager does, with budgets that are known."""
-
-    name: ClassVar[str] = "resources"
-
-    def endpoints(self) -> Mapping[str, Endpoint]:
-        async def budgets(_: Call) -> bytes:
-            return BUDGETS.encode()
-
-        return {"budgets": budgets}
-
-
-class Loader(Service):
-    """Answers as a loader does, with stats that are known."""
-
-    name: ClassVar[str] = "loader"
-
-    def own_endpoints(self) -> Mapping[str, Endpoint]:
-        async def stats(_: Call) -> bytes:
-            return LoaderStats(
-                loader=self.instance, resident=7, in_use=2, max_active_agents=50, activations=9, evictions=2, hits=5
-            ).encode()
-
-        return {"stats": stats}
-
-
-class Orchestrator(Service):
-    name: ClassVar[str] = "orchestrator"
 
 
 class LaterClock(SystemClock):

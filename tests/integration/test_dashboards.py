@@ -1,0 +1,204 @@
+"""What `deploy/` asks of the metrics: every name exists, every query answers, every alert fires when it should."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.metric_feed import messages
+from support.metric_services import Loader, Orchestrator, Resources
+from support.panels import DASHBOARD, DEPLOY, ask, filled, panel_queries, run_every_panel, tool
+from support.servers import free_port
+
+from evolvent.events.nats_bus import NatsBus
+from evolvent.platform.metric_names import METRICS, exposed_names
+from evolvent.platform.metrics import Metrics
+from evolvent.platform.settings import MetricsSettings
+
+PROMETHEUS = DEPLOY / "prometheus"
+ALERTS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text("utf-8"))
+ALERT_TESTS = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text("utf-8"))
+RULES = {rule["alert"]: rule for group in ALERTS["groups"] for rule in group["rules"]}
+BOARD: dict[str, Any] = json.loads(DASHBOARD.read_text("utf-8"))
+PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+NAME = re.compile(r"\b((?:evolvent|process)_[a-z_]+)\b")
+needs_promtool = pytest.mark.skipif(tool("promtool") is None, reason="promtool is not installed (package prometheus)")
+needs_prometheus = pytest.mark.skipif(tool("prometheus") is None, reason="prometheus is not installed")
+
+
+def names_in(expr: str) -> set[str]:
+    return set(NAME.findall(expr))
+
+
+def test_the_committed_dashboard_is_what_its_builder_makes() -> None:
+    spec = importlib.util.spec_from_file_location("build_dashboard", DEPLOY / "grafana" / "build_dashboard.py")
+    assert spec is not None and spec.loader is not None
+    builder = importlib.util.module_from_spec(spec)
+    path = list(sys.path)
+    try:
+        spec.loader.exec_module(builder)
+    finally:
+        sys.path[:] = path
+    assert DASHBOARD.read_text("utf-8") == builder.text()
+
+
+def test_every_metric_that_a_panel_asks_for_exists() -> None:
+    asked = {name for _, expr, _ in panel_queries() for name in names_in(expr)}
+    assert asked - exposed_names() == set()
+
+
+def test_every_metric_that_an_alert_asks_for_exists() -> None:
+    asked = {name for rule in RULES.values() for name in names_in(rule["expr"])}
+    assert len(asked) > 15
+    assert asked - exposed_names() == set()
+
+
+def test_every_metric_of_the_platform_is_on_the_dashboard() -> None:
+    asked = {name for _, expr, _ in panel_queries() for name in names_in(expr)}
+    assert {name for name, metric in METRICS.items() if not asked & set(metric.series)} == set()
+
+
+def test_panels_have_ids_of_their_own_a_data_source_that_can_be_chosen_and_no_overlap() -> None:
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+    assert len({panel["title"] for panel in PANELS}) == len(PANELS)
+    assert {panel["datasource"]["uid"] for panel in PANELS} == {"${datasource}"}
+    assert {t["datasource"]["uid"] for panel in PANELS for t in panel["targets"]} == {"${datasource}"}
+    taken: dict[tuple[int, int], str] = {}
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
+                taken[x, y] = panel["title"]
+
+
+def test_every_variable_that_a_query_uses_is_defined() -> None:
+    defined = {variable["name"] for variable in BOARD["templating"]["list"]} | {"__rate_interval"}
+    used = {name for _, expr, _ in panel_queries() for name in re.findall(r"\$\{?(\w+)", expr)}
+    assert used <= defined
+    assert "$" not in "".join(filled(expr) for _, expr, _ in panel_queries())
+
+
+def test_provisioning_names_the_data_source_and_the_folder_of_the_dashboards() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yml").read_text("utf-8"))
+    sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8"))
+    boards = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/evolvent.yml").read_text("utf-8"))
+    mounted = {volume.split(":")[1] for volume in compose["services"]["grafana"]["volumes"]}
+    assert sources["datasources"][0]["url"] == "http://prometheus:9090"
+    assert boards["providers"][0]["options"]["path"] in mounted
+
+
+@pytest.mark.parametrize("alert", sorted(RULES))
+def test_every_alert_says_what_and_what_to_do_and_is_tested_both_ways(alert: str) -> None:
+    rule = RULES[alert]
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert rule["annotations"]["summary"].endswith(".")
+    assert rule["annotations"]["action"].endswith(".")
+    expected = [
+        bool(case["exp_alerts"])
+        for test in ALERT_TESTS["tests"]
+        for case in test["alert_rule_test"]
+        if case["alertname"] == alert
+    ]
+    assert sorted(expected) == [False, True]
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "prometheus.yml"), ("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")],
+)
+def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [str(tool("promtool")), *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextlib.asynccontextmanager
+async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
+    """Run Prometheus with the shipped alerts, scraping one target every half second; yield its address."""
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
+    config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
+    config["rule_files"] = [str(PROMETHEUS / "alerts.yml")]
+    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        str(tool("prometheus")),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def until(url: str, expr: str) -> None:
+    """Return when Prometheus answers a query with something."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                if await asyncio.to_thread(ask, url, expr):
+                    return
+            await asyncio.sleep(0.1)  # another process is waited for: nothing here can be awaited
+
+
+@needs_prometheus
+async def test_every_panel_has_data_and_every_alert_is_loaded_in_a_real_prometheus(
+    bus: NatsBus, tmp_path: Path
+) -> None:
+    metrics = Metrics(bus, MetricsSettings(), poll_seconds=0.5)
+    services = [Resources(bus), Loader(bus), Orchestrator(bus), metrics]
+    for service in services:
+        await service.start()
+    target = metrics.url.removeprefix("http://").removesuffix("/metrics")
+    async with prometheus(tmp_path, target) as url:
+        await until(url, "count_over_time(evolvent_feedback_total[1m]) >= 2")
+        for _ in range(2):
+            seen = await asyncio.to_thread(ask, url, "sum(evolvent_feedback_total)")
+            for subject, data in messages():
+                await bus.append(subject, data)
+            await until(url, f"sum(evolvent_feedback_total) > {seen[0]['value'][1]}")
+        found = await asyncio.to_thread(run_every_panel, url, labelled=True)
+        assert {title: counts for title, counts in found.items() if 0 in counts} == {}
+        assert len(found) == len(PANELS)
+        await assert_the_numbers_are_right(url)
+        with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=10) as reply:
+            groups = json.load(reply)["data"]["groups"]
+        assert {rule["name"] for group in groups for rule in group["rules"]} == set(RULES)
+        assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
+    for service in services:
+        await service.stop()
+
+
+async def assert_the_numbers_are_right(url: str) -> None:
+    """The panels with a formula of their own, against what was fed."""
+    by_title = {title: expr for title, expr, _ in panel_queries()}
+
+    async def number(title: str) -> float:
+        rows = await asyncio.to_thread(ask, url, filled(by_title[title]))
+        return float(rows[0]["value"][1])
+
+    assert await number("User satisfaction, 24 h") == pytest.approx(0.9)
+    assert await number("Active agents") == 7
+    share = await asyncio.to_thread(ask, url, filled(by_title["Share of today's budget"]))
+    assert {row["metric"].get("goal"): float(row["value"][1]) for row in share}["default"] == pytest.approx(0.975)

@@ -1,0 +1,62 @@
+"""Asking a real Prometheus for what every panel of a dashboard asks."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "evolvent.json"
+VARIABLES = {"$__rate_interval": "1m", "$goal": ".*", "${goal}": ".*", "$__all": ".*"}
+
+
+def tool(name: str) -> str | None:
+    """Where a program of the Debian package `prometheus` is, or None."""
+    return shutil.which(name) or next((str(p) for p in (Path("/usr/bin") / name,) if p.exists()), None)
+
+
+def panel_queries(dashboard: Path = DASHBOARD) -> Iterator[tuple[str, str, str]]:
+    """Every query of a dashboard as (panel title, expression as it stands there, legend)."""
+    for panel in json.loads(dashboard.read_text("utf-8"))["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"], target["legendFormat"]
+
+
+def filled(expr: str) -> str:
+    """Put what a viewer would have chosen where the variables stand."""
+    for variable, value in VARIABLES.items():
+        expr = expr.replace(variable, value)
+    return expr
+
+
+def ask(prometheus_url: str, expr: str) -> list[dict[str, Any]]:
+    """Return the result of an instant query; an error of Prometheus raises."""
+    query = urllib.parse.urlencode({"query": expr})
+    with urllib.request.urlopen(f"{prometheus_url}/api/v1/query?{query}", timeout=10) as reply:
+        result: list[dict[str, Any]] = json.load(reply)["data"]["result"]
+        return result
+
+
+def run_every_panel(
+    prometheus_url: str, dashboard: Path = DASHBOARD, *, labelled: bool = False
+) -> dict[str, list[int]]:
+    """Run every query of every panel; return by panel how many numbers each query gave (NaN is none).
+
+    With `labelled`, only numbers that bear every label of the query's legend count, so that a zero which stands in
+    for "nothing yet" is none.
+    """
+    found: dict[str, list[int]] = {}
+    for title, expr, legend in panel_queries(dashboard):
+        rows = [row for row in ask(prometheus_url, filled(expr)) if math.isfinite(float(row["value"][1]))]
+        if labelled:
+            needed = set(re.findall(r"{{(\w+)}}", legend))
+            rows = [row for row in rows if needed <= set(row["metric"])]
+        found.setdefault(title, []).append(len(rows))
+    return found
