@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -115,6 +116,9 @@ async def test_services_loaders_and_budgets_are_asked_on_the_bus(bus: NatsBus, m
     assert value(samples, "loader_max_active_agents", loader=services[2].instance) == 50
     assert value(samples, "budget_spent_usd", goal="default") == 9.5
     assert value(samples, "budget_limit_usd", goal="*") == 50
+    shown = {(name, dict(labels).get("goal")) for name, labels in samples}
+    assert ("evolvent_budget_limit_usd", "free") not in shown, "no cap is no limit to be near to"
+    assert ("evolvent_budget_max_concurrent_turns", "*") not in shown, "the platform has a cap on money and no other"
     for service in services:
         await service.stop()
 
@@ -233,3 +237,32 @@ async def test_the_grants_of_the_user_metrics_suffice(tmp_path: Path) -> None:
             assert not await user.may_publish("evolvent.loader.invoke")
         for bus in buses.values():
             await bus.close()
+
+
+async def test_the_service_outlives_its_server_and_counts_that_it_came_back(tmp_path: Path) -> None:
+    back = asyncio.Event()
+
+    async def came_back() -> None:
+        back.set()
+
+    port = free_port()
+    async with contextlib.AsyncExitStack() as first:
+        url = await first.enter_async_context(nats_server(tmp_path, port=port))
+        bus = await NatsBus.connect(url, name="test")
+        await bus.admin.ensure_all()
+        metrics = Metrics(bus, MetricsSettings(), poll_seconds=600)
+        await metrics.start()
+        await metrics.poll()
+        bus.on_reconnect.append(came_back)
+    await metrics.poll()
+    async with nats_server(tmp_path, port=port):
+        await asyncio.wait_for(back.wait(), 15)
+        await fed(bus)
+        await metrics.poll()
+        samples = await scrape(metrics)
+        assert value(samples, "bus_reconnects_total") == 1
+        assert value(samples, "feedback_total") == 3
+        assert value(samples, "poll_failures_total", part="queues") == 1
+        assert metrics.what_is_wrong() is None
+        await metrics.stop()
+        await bus.close()

@@ -8,10 +8,12 @@ from typing import ClassVar
 from evolvent.events.bus import Call
 from evolvent.events.messages.calls import BudgetList, BudgetView, LoaderStats
 from evolvent.events.service import Endpoint, Service
+from evolvent.storage.budgets import MAX_MICROUSD
 
 BUDGETS = BudgetList(
     budgets=(
         BudgetView(goal="*", day="2026-11-21", max_agents=0, max_concurrent=0, max_daily_microusd=50_000_000),
+        BudgetView(goal="free", day="2026-11-21", max_agents=1, max_concurrent=1, max_daily_microusd=MAX_MICROUSD),
         BudgetView(
             goal="default",
             day="2026-11-21",

@@ -16,6 +16,7 @@ from evolvent.events.subjects import Priority
 from evolvent.platform import metric_names as names
 from evolvent.platform.metric_names import Metric
 from evolvent.platform.metric_samples import USD, Sample
+from evolvent.storage.budgets import ALL_GOALS, MAX_MICROUSD
 
 DISCOVERY_SECONDS = 0.5
 CALL_SECONDS = 2.0
@@ -123,7 +124,7 @@ class PlatformPolls:
         subject = subjects.endpoint("resources", "budgets")
         reply = await self._bus.call(subject, Empty().encode(), timeout_seconds=CALL_SECONDS)
         nearest = sorted(BudgetList.decode(reply).budgets, key=_room)[: names.LABEL_LIMITS["goal"]]
-        return [Sample(metric, (view.goal,), read(view)) for view in nearest for metric, read in _BUDGET_GAUGES]
+        return [sample for view in nearest for sample in _budget(view)]
 
 
 def instances(replies: Iterable[bytes]) -> Mapping[str, set[str]]:
@@ -137,10 +138,20 @@ def instances(replies: Iterable[bytes]) -> Mapping[str, set[str]]:
     return found
 
 
+def _budget(view: BudgetView) -> Iterable[Sample]:
+    """Say what a budget is and holds; a limit that does not bind is not shown, so that no share is made of it."""
+    for metric, read in _BUDGET_GAUGES:
+        if metric is names.BUDGET_LIMIT and view.max_daily_microusd >= MAX_MICROUSD:
+            continue
+        if view.goal == ALL_GOALS and metric in _OF_GOALS_ONLY:
+            continue
+        yield Sample(metric, (view.goal,), read(view))
+
+
 def _room(view: BudgetView) -> tuple[bool, float]:
     """Return how far a budget is from its cap, the nearest first; the platform's own comes before all."""
     used = (view.spent_microusd + view.leased_microusd) / max(1, view.max_daily_microusd)
-    return view.goal != "*", -used
+    return view.goal != ALL_GOALS, -used
 
 
 _BUDGET_GAUGES: tuple[tuple[Metric, Callable[[BudgetView], float]], ...] = (
@@ -152,3 +163,5 @@ _BUDGET_GAUGES: tuple[tuple[Metric, Callable[[BudgetView], float]], ...] = (
     (names.BUDGET_AGENTS, lambda view: view.agents),
     (names.BUDGET_MAX_AGENTS, lambda view: view.max_agents),
 )
+_OF_GOALS_ONLY = (names.BUDGET_MAX_CONCURRENT, names.BUDGET_AGENTS, names.BUDGET_MAX_AGENTS)
+"""The platform as a whole has a cap on money and no other."""

@@ -24,6 +24,7 @@ from evolvent.events.messages.runs import Mode, ServedBy, SuspendReason, read_ru
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.service import VERSION, Listener, Service
 from evolvent.events.streams import COMMANDS, REQUESTS
+from evolvent.events.subjects import Priority
 from evolvent.platform import metric_names as names
 from evolvent.platform.metric_memory import BoundedLabels, Recent, RunMemory
 from evolvent.platform.metric_names import METRICS, Kind, Metric
@@ -195,6 +196,7 @@ class Metrics(Service):
         await asyncio.gather(*map(self._ask, self._parts))
 
     async def _poll_on(self) -> None:
+        await self.ready.wait()  # so that it finds itself among the services
         await self.poll()
         await self.every(self._poll_seconds, self.poll)
 
@@ -246,6 +248,8 @@ class Metrics(Service):
             shown.gauge(names.POLL_AGE, part.name).set_function(lambda name=part.name: self._age(name))  # type: ignore[misc]
             shown.open(names.POLL_FAILURES, (part.name,))
         shown.open(names.RUNS_ENDED, *(("default", status) for status in statuses))
+        shown.open(names.RUN_SECONDS_HELD, *((priority.value,) for priority in Priority))
+        shown.open(names.AGENTS_SPAWNED, ("default",))
         shown.open(names.RUNS_SERVED, *((by.value, status) for by in ServedBy for status in statuses))
         shown.open(names.RUN_COST, *((by.value,) for by in ServedBy))
         shown.open(names.RUNS_NOT_LIVE, *((mode.value,) for mode in Mode if mode is not Mode.LIVE))
