@@ -126,10 +126,16 @@ BUILDERS: Mapping[str, Callable[[NatsBus, Shared], Service]] = {
 
 
 class Assembly:
-    """The services of one process, from opened databases to ready, and back."""
+    """The services of one process, from opened databases to ready, and back.
 
-    def __init__(self, settings: Settings, names: Sequence[str], url_for: UrlFor) -> None:
+    `model` stands in for the model that the settings name; it is closed with the services.
+    """
+
+    def __init__(
+        self, settings: Settings, names: Sequence[str], url_for: UrlFor, *, model: Model | None = None
+    ) -> None:
         self._settings = settings
+        self._model = model
         self._names = [name for name in BUILDERS if name in check_services(names)]
         self._url_for = url_for
         self._buses: list[NatsBus] = []
@@ -169,7 +175,8 @@ class Assembly:
     async def _start(self) -> None:
         settings = self._settings
         databases = await Databases.open(settings.database_url, durability=settings.durability)
-        shared = self._shared = Shared(settings, databases, await _model(settings, self._names))
+        model = self._model or await _model(settings, self._names)
+        shared = self._shared = Shared(settings, databases, model)
         for name in self._names:
             bus = await NatsBus.connect(self._url_for(name), name=f"evolvent-{name}", on_closed=self._closed)
             self._buses.append(bus)

@@ -11,6 +11,7 @@ import typer
 from evolvent.platform.cli import (
     agents,
     ask,
+    bench,
     budget,
     clients,
     dead,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Begin with `evolvent doctor`, `evolvent up`, and then `evolvent ask 'Hello'` in another terminal.",
 )
-for part in (running, ask, improve, status, doctor, reference):
+for part in (running, ask, improve, status, doctor, bench, reference):
     part.add_to(app)
 for part in (runs, agents, clients, budget, jobs, dead, tools):
     app.add_typer(part.commands)
