@@ -83,7 +83,6 @@ MAY_PUBLISH = {
     "$JS.API.CONSUMER.MSG.NEXT.COMMANDS.improvement_commands": {"bootstrap", "improvement"},
     "$JS.API.CONSUMER.MSG.NEXT.RUNS.recorder_runs": {"bootstrap", "recorder"},
     "$JS.API.CONSUMER.MSG.NEXT.RUNS.resources_runs": {"bootstrap", "resources"},
-    "$JS.API.CONSUMER.MSG.NEXT.EVENTS.improvement_events": {"bootstrap", "improvement"},
     "$JS.API.CONSUMER.MSG.NEXT.DEAD_LETTERS.recorder_dead": {"bootstrap", "recorder"},
     "$JS.ACK.RUNS.recorder_runs.1.1.1.1.0": {"bootstrap", "recorder"},
     "$JS.ACK.REQUESTS.orchestrator_high.1.1.1.1.0": {"bootstrap", "orchestrator"},
@@ -167,14 +166,11 @@ async def test_the_system_user_sees_the_server_and_no_stream(server: EmbeddedNat
         ("orchestrator", "REQUESTS", "orchestrator_medium", "evolvent.requests.medium.default"),
         ("orchestrator", "COMMANDS", "orchestrator_commands", "evolvent.commands.cancel.r1"),
         ("improvement", "COMMANDS", "improvement_commands", "evolvent.commands.feedback.r1"),
-        ("improvement", "RUNS", "improvement_runs", "evolvent.runs.r1.x"),
-        ("improvement", "EVENTS", "improvement_events", "evolvent.events.x"),
         ("recorder", "COMMANDS", "recorder_commands", "evolvent.commands.deny.r1"),
         ("recorder", "RUNS", "recorder_runs", "evolvent.runs.r1.x"),
         ("recorder", "EVENTS", "recorder_events", "evolvent.events.x"),
         ("recorder", "DEAD_LETTERS", "recorder_dead", "evolvent.dead.RUNS"),
         ("resources", "RUNS", "resources_runs", "evolvent.runs.r1.x"),
-        ("resources", "EVENTS", "resources_events", "evolvent.events.x"),
     ],
 )
 async def test_a_service_fetches_and_acknowledges_from_its_own_durable_consumers(

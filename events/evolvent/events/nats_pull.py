@@ -85,7 +85,9 @@ class Pull:
         self.top_up()
 
     async def stop(self) -> None:
-        """Ask for no more."""
+        """Ask for no more. Stopping twice does nothing."""
+        if self._stopped:
+            return
         self._stopped = True
         if self._renewal is not None:
             self._renewal.cancel()

@@ -24,3 +24,8 @@ def principal_of(subject: str) -> str:
 def signed(subject: str, principal: str) -> str:
     """Return the subject with this name as its last token, for a publisher that speaks for somebody."""
     return subject if principal == ANONYMOUS else f"{subject}.{principal}"
+
+
+def speaks_for(principal: str, owner: str) -> bool:
+    """Say whether a principal may steer what another one started: only itself, or who needs no name (a service)."""
+    return principal in (ANONYMOUS, owner)

@@ -86,9 +86,6 @@ def durables(ack_wait_seconds: float = 10.0) -> Sequence[DurableSpec]:
         DurableSpec("recorder_commands", COMMANDS, (subjects.ALL_COMMANDS,), LONG_ACK_SECONDS, 20_000),
         DurableSpec("recorder_runs", RUNS, (subjects.ALL_RUNS,), LONG_ACK_SECONDS, 20_000),
         DurableSpec("resources_runs", RUNS, (subjects.ALL_RUNS,), LONG_ACK_SECONDS, 20_000),
-        DurableSpec("improvement_runs", RUNS, (subjects.ALL_RUNS,), LONG_ACK_SECONDS, 20_000),
         DurableSpec("recorder_events", EVENTS, (subjects.ALL_EVENTS,), LONG_ACK_SECONDS, 20_000),
-        DurableSpec("improvement_events", EVENTS, (subjects.ALL_EVENTS,), LONG_ACK_SECONDS),
-        DurableSpec("resources_events", EVENTS, (subjects.ALL_EVENTS,), LONG_ACK_SECONDS),
         DurableSpec("recorder_dead", DEAD_LETTERS, (subjects.ALL_DEAD,), LONG_ACK_SECONDS),
     )

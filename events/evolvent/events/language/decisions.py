@@ -129,7 +129,7 @@ def _ending(state: RunState) -> Decision | None:
         return Decision(finish=Finish("workflow_cancelled", error=_cancelled(state)))
     if state.is_late:
         return _fail("run.timeout", Category.TIMEOUT, "The run took longer than its timeout_seconds; allow it more.")
-    if state.attempt > MAX_ATTEMPTS:
+    if state.attempt - state.suspensions > MAX_ATTEMPTS:  # each wait ends with a new owner, and is no crash
         return _fail(
             "run.attempts", Category.SYSTEM, f"The run was taken over {MAX_ATTEMPTS} times without coming to an end."
         )

@@ -39,6 +39,7 @@ from evolvent.events.messages.runs import (
     WorkflowStarted,
     WorkflowSuspended,
 )
+from evolvent.events.principal import speaks_for
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _FINAL = {
@@ -58,7 +59,9 @@ def fold(run_id: str, entries: Iterable[tuple[int, AnyRunEvent]]) -> RunState:
 
 def reduce(state: RunState, event: AnyRunEvent, sequence: int) -> RunState:
     """Return the state after one event that is stored under a sequence."""
-    if not state.status.is_final:
+    if state.started is None and not isinstance(event, WorkflowStarted):
+        state = _beheaded(state, event)
+    elif not state.status.is_final:
         state = _headline(absorb(state, event.turns, event.tools), event)
     return replace(state, last_seq=sequence, last_event_id=event.event_id)
 
@@ -74,6 +77,17 @@ def absorb(state: RunState, turns: tuple[TurnRecord, ...], tools: tuple[ToolReco
         tasks[record.task_id] = _after_call(tasks[record.task_id], record)
     totals = _add(state.totals, turns, tools)
     return replace(state, tasks=_unblock(tasks), totals=totals)
+
+
+def _beheaded(state: RunState, event: AnyRunEvent) -> RunState:
+    """Return the state after an event of a journal whose beginning was purged, or is not yet written."""
+    match event:
+        case WorkflowSuspended():
+            return replace(load_state(event.state), status=RunStatus.SUSPENDED)
+        case WorkflowResumed() | CancelRequested() | ApprovalGiven() | Final():
+            return _headline(state, event)
+        case _:
+            return state
 
 
 def _headline(state: RunState, event: AnyRunEvent) -> RunState:
@@ -93,7 +107,7 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
             )
         case CancelRequested():
             return replace(state, cancel=event)
-        case ApprovalGiven():
+        case ApprovalGiven() if state.status is not RunStatus.RUNNING:
             answer = Approval(event.approved, event.principal, event.outcome, event.result, event.note)
             return replace(state, approval=answer)
         case ToolClaimed():
@@ -110,8 +124,10 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
 
 def _start(state: RunState, event: WorkflowStarted) -> RunState:
     tasks = {task.task_id: _new_task(task) for task in event.workflow.tasks}
+    is_ours = state.cancel is not None and speaks_for(state.cancel.principal, event.principal)
     return replace(
         state,
+        cancel=state.cancel if is_ours else None,
         status=RunStatus.RUNNING,
         attempt=event.attempt,
         started=event,
@@ -188,7 +204,9 @@ def _claim(state: RunState, event: ToolClaimed) -> RunState:
     for claim in event.claims:
         task = tasks[claim.task_id]
         calls = tuple(
-            replace(c, claim=claim, claim_attempt=event.attempt) if c.call.call_id == claim.call_id else c
+            replace(c, claim=claim, claim_attempt=event.attempt, unknown_count=0, reconciled=False)
+            if c.call.call_id == claim.call_id
+            else c
             for c in task.calls
         )
         tasks[claim.task_id] = replace(task, calls=calls)
