@@ -15,6 +15,7 @@ from evolvent.platform.cli import (
     budget,
     clients,
     dead,
+    demo,
     doctor,
     improve,
     jobs,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Begin with `evolvent doctor`, `evolvent up`, and then `evolvent ask 'Hello'` in another terminal.",
 )
-for part in (running, ask, improve, status, doctor, bench, reference):
+for part in (running, demo, ask, improve, status, doctor, bench, reference):
     part.add_to(app)
 for part in (runs, agents, clients, budget, jobs, dead, tools):
     app.add_typer(part.commands)
