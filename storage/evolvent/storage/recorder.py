@@ -17,6 +17,7 @@ from evolvent.events.bus import Delivery
 from evolvent.events.clock import Clock
 from evolvent.events.dead_letters import bury
 from evolvent.events.errors import EvolventError, InvalidMessage, InvalidSubject
+from evolvent.events.fault_points import reach
 from evolvent.events.messages.runs import read_run_event
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.principal import principal_of
@@ -92,7 +93,10 @@ class Recorder(Service):
 
     async def _record(self, entries: Sequence[JournalEntry]) -> None:
         if entries:
-            for gap in (await self.runs.record(entries)).gaps:
+            reach("recorder.before_commit")
+            recorded = await self.runs.record(entries)
+            reach("recorder.committed")
+            for gap in recorded.gaps:
                 await self._mend(gap)
 
     async def _mend(self, gap: Gap) -> None:
