@@ -10,6 +10,7 @@ exactly one wins, and a stale owner is stopped by the log itself.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from evolvent.events import subjects
@@ -21,6 +22,7 @@ from evolvent.events.streams import RUNS
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 _APPEND_TRIES = 60
+_LONGEST_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Journal:
             except BusUnavailable:
                 if attempt + 1 == _APPEND_TRIES:
                     raise
+                # A server that starts, or whose disk is full, says no at once.
+                await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, 0.05 * 2**attempt))
         raise BusUnavailable
 
     async def read(self, run_id: str, *, after: int = 0) -> list[Entry]:

@@ -138,7 +138,10 @@ class LazyLoader(Service):
     async def _invoke(self, call: Call) -> bytes:
         reply = await self.turn(InvokeTurn.decode(call.data))
         reach("loader.replied")
-        return reply.encode()
+        try:
+            return reply.encode()
+        except EvolventError as error:  # what was answered was paid for, even if it cannot be passed on
+            return self._failed(error, sent=True).encode()
 
     async def _guarded(self, call: InvokeTurn) -> TurnReply:
         if self.is_stopping:

@@ -12,12 +12,12 @@ from datetime import timedelta
 
 import structlog
 
-from evolvent.events.errors import EvolventError, FenceLost
+from evolvent.events.errors import EvolventError, FenceLost, PayloadTooLarge
 from evolvent.events.fault_points import reach
 from evolvent.events.language.decisions import Activity, CallTool, Reconcile, TakeTurn, decide
 from evolvent.events.language.reducer import reduce
 from evolvent.events.language.state import CallState, Refusal, RunState, RunStatus
-from evolvent.events.language.ticks import Stamp, Tick, compose
+from evolvent.events.language.ticks import Stamp, Tick, compose, give_up, split
 from evolvent.events.messages.runs import (
     ApprovalGiven,
     CancelRequested,
@@ -50,6 +50,7 @@ class RunActor:
         self._wake = asyncio.Event()
         self._running: dict[Activity, asyncio.Task[None]] = {}
         self._nudged = False
+        self._broken: Exception | None = None
         self._catalog = parts.catalog()
         self._log = structlog.get_logger("run").bind(run_id=state.run_id)
 
@@ -69,6 +70,8 @@ class RunActor:
         timer = self._arm_deadline()
         try:
             while True:
+                if self._broken is not None:
+                    raise self._broken
                 if self._nudged:
                     await self._catch_up()
                 if self.state.cancel is not None or self._tick.is_late:
@@ -93,13 +96,29 @@ class RunActor:
             return False
         reach("run.before_append")
         try:
-            await self.append(event)
+            await self._append_or_shorten(event, tick)
         except FenceLost:
             self._merge(tick)
             await self._catch_up(must_find=True)
             return True
         reach("run.appended")
         return True
+
+    async def _append_or_shorten(self, event: RunEvent, tick: Tick) -> None:
+        """Append; of what is too large for one event, say one part now and the rest next, or end the run by name."""
+        try:
+            await self.append(event)
+            return
+        except PayloadTooLarge as error:
+            first, rest = split(tick)
+            if first is None:
+                self._log.warning("event too large", type=event.type, error=str(error))
+                await self.append(give_up(self.state, tick, error.info(), self._stamp(tick)))
+                return
+        part = compose(self.state, first, self._catalog, self._stamp(first))
+        assert part is not None
+        await self._append_or_shorten(part, first)
+        self._merge(rest)
 
     async def append(self, event: RunEvent) -> None:
         """Store an event and take it into the state."""
@@ -140,8 +159,9 @@ class RunActor:
                     await self._call_tool(activity)
                 case Reconcile():
                     await self._reconcile(activity)
-        except EvolventError as error:
+        except Exception as error:  # noqa: BLE001  # ends the run's stay here, instead of being tried without end
             self._log.warning("activity failed", activity=type(activity).__name__, error=str(error))
+            self._broken = error
         self._running.pop(activity, None)
         self._wake.set()
 

@@ -50,6 +50,12 @@ class TurnTaker:
 
     async def lease(self, state: RunState, step: TakeTurn) -> LeaseInfo | Refusal:
         """Hold the worst case of a turn, waiting while the resource manager is away or the goal's slots are taken."""
+        while (held := await self.lease_soon(state, step)) is None:
+            pass
+        return held
+
+    async def lease_soon(self, state: RunState, step: TakeTurn) -> LeaseInfo | Refusal | None:
+        """Hold the worst case of a turn; None where no slot was free for as long as one call waits."""
         spec, messages, tools = self._prompt(state, step)
         model = state.tasks[step.task_id].model or spec.model
         started = state.started
@@ -69,15 +75,13 @@ class TurnTaker:
             wait_seconds=settings.lease_wait_seconds,
             ttl_seconds=settings.turn_timeout_seconds + _LEASE_SLACK_SECONDS,
         ).encode()
-        while True:
-            reply = await self._ask_for_lease(ask)
-            if reply.lease is not None:
-                reach("run.leased")
-                return reply.lease
-            error = reply.error
-            assert error is not None
-            if not error.retryable:
-                return Refusal(step.task_id, error, reply.policy, reply.cheaper_model)
+        reply = await self._ask_for_lease(ask)
+        if reply.lease is not None:
+            reach("run.leased")
+            return reply.lease
+        error = reply.error
+        assert error is not None
+        return None if error.retryable else Refusal(step.task_id, error, reply.policy, reply.cheaper_model)
 
     async def take(self, state: RunState, step: TakeTurn, lease: LeaseInfo) -> TurnRecord:
         """Make a turn under its lease, and return how it ended. Raises only on cancellation."""
@@ -132,7 +136,10 @@ class TurnTaker:
         return spec, messages, self._tools(state, step.task_id, spec)
 
     async def _invoke(self, call: InvokeTurn) -> TurnReply:
-        data = call.encode()
+        try:
+            data = call.encode()
+        except EvolventError as error:
+            return TurnReply(error=error.info(), sent=False, loader="")
         deadline = call.deadline_seconds + 5.0
         end = self._parts.clock.monotonic() + self._parts.settings.service_wait_seconds
         wait = 0.05
@@ -158,6 +165,8 @@ class TurnTaker:
                 return TurnReply(error=error.info(), sent=True, loader=home or "")
             except RemoteError as error:
                 return TurnReply(error=error.info(), sent=False, loader=home or "")
+            except EvolventError as error:  # an answer that cannot be read was paid for all the same
+                return TurnReply(error=error.info(), sent=True, loader=home or "")
 
     def _remember(self, agent_id: str, loader: str) -> None:
         self._loader_of[agent_id] = loader

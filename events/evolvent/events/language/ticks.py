@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from evolvent.events.errors import ErrorInfo
+from evolvent.events.language.conversation import ModelReply
 from evolvent.events.language.decisions import Decision, Finish, decide
 from evolvent.events.language.reducer import absorb
 from evolvent.events.language.state import CallState, Refusal, RunState, dump_state
@@ -83,6 +85,27 @@ def compose(state: RunState, tick: Tick, tools: Mapping[str, ToolSpec], stamp: S
         failed = all(turn.reply is None for turn in tick.turns)
         return AgentError(**common) if failed else AgentCompleted(**common)
     return ToolCompleted(**common) if tick.tools else None
+
+
+def split(tick: Tick) -> tuple[Tick | None, Tick]:
+    """Return the first thing of a tick that ended as a tick of its own, or None where it has no two; and the rest."""
+    if len(tick.turns) + len(tick.tools) < 2:
+        return None, tick
+    if tick.turns:
+        return Tick(turns=tick.turns[:1]), replace(tick, turns=tick.turns[1:])
+    return Tick(tools=tick.tools[:1]), replace(tick, tools=tick.tools[1:])
+
+
+def give_up(state: RunState, tick: Tick, error: ErrorInfo, stamp: Stamp) -> RunEvent:
+    """Return the event that ends a run whose next event is too large: what happened and what it cost, no contents."""
+    turns = [turn.model_copy(update={"reply": turn.reply and _hollow(turn.reply)}) for turn in tick.turns]
+    tools = [record.model_copy(update={"arguments": {}, "result": None}) for record in tick.tools]
+    short = replace(tick, turns=turns, tools=tools)
+    return _final(observe(state, short), Finish("workflow_failed", error=error), _common(state, short, stamp), stamp)
+
+
+def _hollow(reply: ModelReply) -> ModelReply:
+    return reply.model_copy(update={"text": None, "tool_calls": ()})
 
 
 def _common(state: RunState, tick: Tick, stamp: Stamp) -> dict[str, Any]:
