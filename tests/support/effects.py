@@ -43,3 +43,9 @@ async def hang_and_pay(usd: int) -> dict[str, int]:
     """Never say whether it was paid."""
     await asyncio.Event().wait()
     return {"paid": usd}
+
+
+@tool(effect="read")
+async def recite(size: int, pad: str = "") -> str:
+    """Say a long text."""
+    return f"{'x' * size}{pad[:1]}"

@@ -78,6 +78,7 @@ class PlayedResources(Service):
     def __init__(self, bus: Any, *, policy: str | None = None) -> None:
         super().__init__(bus)
         self.policy = policy
+        self.is_full = False
         self.leases: list[LeaseRequest] = []
         self.settled: dict[str, int] = {}
         self.released: set[str] = set()
@@ -88,6 +89,10 @@ class PlayedResources(Service):
     async def _lease(self, call: Call) -> bytes:
         ask = LeaseRequest.decode(call.data)
         self.leases.append(ask)
+        if self.is_full:
+            await asyncio.sleep(ask.wait_seconds)
+            busy = ErrorInfo(code="budget.concurrent", category=Category.RESOURCE, message="Full.", retryable=True)
+            return LeaseReply(error=busy, policy="queue").encode()
         if self.policy is not None:
             error = ErrorInfo(code="budget.exceeded", category=Category.RESOURCE, message="No budget left.")
             return LeaseReply(error=error, policy=self.policy).encode()

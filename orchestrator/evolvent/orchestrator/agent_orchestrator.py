@@ -61,7 +61,7 @@ class AgentOrchestrator(Service):
         router = Router(bus, agents, self.clock, wait_seconds=self.settings.service_wait_seconds)
         self._desk = RunDesk(parts, router, runs)
         self._commands = CommandsInbox(bus, self._journal, runs, self.clock, owner=self.instance)
-        self._ask = AskBridge(bus, self._journal, self.clock)
+        self._ask = AskBridge(bus, self._journal, runs, self.clock)
         self._tools = tools
         self._durables = {d.name: d for d in durables(self.settings.ack_wait_seconds)}
         self._intake = Intake(slots=self.settings.max_concurrent_runs, now=self.clock.now, take=self._take)
@@ -140,7 +140,7 @@ class AgentOrchestrator(Service):
 
     async def _on_commands(self, deliveries: Sequence[Delivery]) -> None:
         for delivery, error in await apply_all(self._commands, deliveries):
-            await bury(self, delivery, COMMANDS, error.info())
+            await bury(self, delivery, COMMANDS, error)
 
     def _on_nudge(self, message: CoreMessage) -> None:
         self._desk.nudge(message.subject.rsplit(".", 1)[1])

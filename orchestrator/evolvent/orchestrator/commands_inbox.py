@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from evolvent.events import subjects
 from evolvent.events.bus import Delivery
 from evolvent.events.clock import Clock
-from evolvent.events.errors import EvolventError, FenceLost, InvalidMessage, NotFound
+from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost, InvalidMessage, NotFound
 from evolvent.events.journal import Journal
 from evolvent.events.language.reducer import fold
 from evolvent.events.language.state import RunState, RunStatus, load_state
@@ -19,11 +21,20 @@ from evolvent.events.messages.commands import Answer, Cancel
 from evolvent.events.messages.requests import Request
 from evolvent.events.messages.runs import ApprovalGiven, CancelRequested, RunEvent
 from evolvent.events.nats_bus import NatsBus
-from evolvent.events.principal import principal_of
+from evolvent.events.principal import principal_of, speaks_for
 from evolvent.events.subjects import LAST_RUN, Priority, Verb
 from evolvent.storage.runs import RunStore
 
+_log = structlog.get_logger(__name__)
 _TRIES = 20
+_ENDED = frozenset(status.value for status in RunStatus if status.is_final)
+_LOST_AFTER_DELIVERIES = 10
+
+
+class NotWaiting(EvolventError):
+    """The run waits for no answer; `evolvent runs show` tells where it stands. Nothing was changed."""
+
+    code, category = "run.not_waiting", Category.VALIDATION
 
 
 class CommandsInbox:
@@ -52,14 +63,19 @@ class CommandsInbox:
             raise InvalidMessage(f"{run_id!r} is not a run_id; `evolvent runs list` shows them.")
         for _ in range(_TRIES):
             state = await self._state(run_id)
-            if state.status.is_final or _already_said(state, command):
+            if state.status.is_final:
+                return
+            if _already_said(state, command):
+                await self._tell(state, causation_id=f"COMMANDS:{delivery.sequence}")  # a crash may have come before it
+                return
+            if not await self._may_say(state, command, principal):
                 return
             event = self._event(state, verb, command, principal, delivery.sequence)
             try:
                 await self._journal.append(event)
             except FenceLost:
                 continue
-            await self._tell(state, event)
+            await self._tell(state, causation_id=event.event_id)
             return
         raise FenceLost(f"Run {run_id} moves on too fast for the command to get in; it is tried again.")
 
@@ -90,12 +106,29 @@ class CommandsInbox:
         answer = {"outcome": command.outcome, "result": command.result, "note": command.note}
         return ApprovalGiven.model_validate({**common, **answer, "approved": verb is Verb.APPROVE})
 
-    async def _tell(self, state: RunState, event: RunEvent) -> None:
+    async def _may_say(self, state: RunState, command: Cancel | Answer, principal: str) -> bool:
+        """Say whether a command still means something to its run.
+
+        Raises:
+            NotFound: the run is of another principal.
+            NotWaiting: an answer that nothing waits for.
+        """
+        started, status = state.started, str(state.status)
+        owner = started.principal if started is not None else await self._runs.principal_of(state.run_id)
+        if started is None and owner is not None:
+            status = (await self._runs.exists(state.run_id) or (status, ""))[0]
+        if owner is not None and status != "pending" and not speaks_for(principal, owner):
+            raise NotFound(f"There is no run {state.run_id!r}; `evolvent runs list` shows yours.")
+        if isinstance(command, Answer) and status != RunStatus.SUSPENDED:
+            raise NotWaiting
+        return status not in _ENDED
+
+    async def _tell(self, state: RunState, *, causation_id: str) -> None:
         await self._bus.publish(subjects.nudge(state.run_id), b"")
         suspended = await self._suspension(state)
         if suspended is not None:
             number, priority, goal = suspended
-            resume = Request(run_id=state.run_id, resume=number, causation_id=event.event_id)
+            resume = Request(run_id=state.run_id, resume=number, causation_id=causation_id)
             await self._bus.append(subjects.request(priority, goal), resume.encode())
 
     async def _suspension(self, state: RunState) -> tuple[int, Priority, str] | None:
@@ -109,16 +142,24 @@ class CommandsInbox:
         return (load_state(kept).suspensions, started.priority, started.goal) if kept and started else None
 
 
-async def apply_all(inbox: CommandsInbox, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, EvolventError]]:
-    """Apply a batch; return those that can never be applied, with the reason."""
-    refused: list[tuple[Delivery, EvolventError]] = []
+async def apply_all(inbox: CommandsInbox, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, ErrorInfo]]:
+    """Apply a batch; return those that can never be applied, with the reason. One that fails stops no other."""
+    refused: list[tuple[Delivery, ErrorInfo]] = []
     for delivery in deliveries:
         try:
             await inbox.apply(delivery)
         except EvolventError as error:
             if error.info().retryable:
-                raise
-            refused.append((delivery, error))
+                await delivery.nak(1.0)
+            else:
+                refused.append((delivery, error.info()))
+        except Exception as error:  # noqa: BLE001  # given back, later buried: those behind it must go on
+            _log.exception("command failed", sequence=delivery.sequence)
+            if delivery.delivered <= _LOST_AFTER_DELIVERIES:
+                await delivery.nak(1.0)
+            else:
+                message = f"{type(error).__name__} while this command was applied; see the orchestrator's log."
+                refused.append((delivery, ErrorInfo(code="internal", category=Category.SYSTEM, message=message)))
     return refused
 
 

@@ -13,25 +13,25 @@ import structlog
 
 from evolvent.events import subjects
 from evolvent.events.bus import Delivery
-from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost
+from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost, PayloadTooLarge
 from evolvent.events.fault_points import reach
 from evolvent.events.language.decisions import TakeTurn
 from evolvent.events.language.reducer import fold, reduce
-from evolvent.events.language.state import Refusal, RunState, RunStatus, load_state
+from evolvent.events.language.state import Refusal, RunState, RunStatus, dump_state, load_state
 from evolvent.events.language.workflow import single_agent
 from evolvent.events.messages.requests import Request, read_request, request_hash
 from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed, WorkflowStarted
-from evolvent.events.principal import principal_of
+from evolvent.events.principal import ANONYMOUS, principal_of, speaks_for
 from evolvent.events.streams import REQUESTS
 from evolvent.orchestrator.routing.router import Route, Router
 from evolvent.orchestrator.run_actor import RunActor
 from evolvent.orchestrator.run_parts import RunParts
-from evolvent.orchestrator.takeover import Meeting, Met, meet
+from evolvent.orchestrator.takeover import Meeting, Met, is_same, meet
 from evolvent.orchestrator.turns import TurnTaker
 from evolvent.storage.runs import RunStore
 
 _LATER_SECONDS = 5.0
-_ENDED = frozenset(status.value for status in RunStatus if status.is_final)
+_NOT_BEGUN_AGAIN = frozenset(s.value for s in RunStatus if s.is_final or s is RunStatus.SUSPENDED)
 
 
 class Refused(EvolventError):
@@ -93,7 +93,8 @@ class RunDesk:
             subjects.parse_request(delivery.subject)
         except EvolventError as error:
             raise Refused(error.info()) from error
-        met = Met(request, delivery.sequence, request_hash(delivery.data), delivery.delivered)
+        principal = principal_of(delivery.subject)
+        met = Met(request, delivery.sequence, request_hash(delivery.data), delivery.delivered, principal)
         run_id = request.run_id or self._derived_id(delivery)
         if run_id in self._actors:
             return _LATER_SECONDS
@@ -113,22 +114,27 @@ class RunDesk:
         if met.delivered == 1 and met.request.run_id is None:
             return None
         state = await self._fold(run_id)
-        if state.last_seq or met.request.resume is not None:
+        if state.started is not None or state.status.is_final or met.request.resume is not None:
             return state
         recorded = await self._runs.exists(run_id)
-        if recorded is None:
-            return None
+        begun = state if state.last_seq else None
+        if recorded is None or not recorded[1]:
+            return begun
         status, recorded_hash = recorded
-        if recorded_hash and recorded_hash != met.content_hash:
+        principal = await self._runs.principal_of(run_id) or ANONYMOUS
+        if not is_same(met, principal=principal, content_hash=recorded_hash):
             raise Refused(_conflict(run_id), run_id)
-        return replace(state, status=RunStatus(status)) if status in _ENDED else None
+        return replace(state, status=RunStatus(status)) if status in _NOT_BEGUN_AGAIN else begun
 
     async def _fold(self, run_id: str) -> RunState:
         entries = await self._parts.journal.read(run_id)
         return fold(run_id, ((entry.sequence, entry.event) for entry in entries))
 
     async def _meet(self, state: RunState, met: Met, delivery: Delivery) -> float | None:
-        match meet(state, met):
+        meeting = meet(state, met)
+        if met.sequence != state.request_seq and meeting in (Meeting.LATER, Meeting.TAKE_OVER):
+            meeting = Meeting.NOTHING_TO_DO if await self._is_still_asked(state) else meeting
+        match meeting:
             case Meeting.NOTHING_TO_DO:
                 return None
             case Meeting.CONFLICT:
@@ -140,10 +146,22 @@ class RunDesk:
             case Meeting.RESTORE:
                 return await self._restore(state, met)
             case Meeting.WAKE:
-                await self._resume(state, met, cause="resumed")
+                # With its whole state, so that the journal before it may be purged while this is being recorded.
+                await self._resume(state, met, cause="resumed", kept=dump_state(state))
             case Meeting.TAKE_OVER:
                 await self._resume(state, met, cause="redelivered")
         return None
+
+    async def _is_still_asked(self, state: RunState) -> bool:
+        """Say whether the request that drives a run is still in its stream: then it needs no copy of itself."""
+        stored = await self._parts.bus.next_of(REQUESTS, subjects.ALL_REQUESTS, state.request_seq)
+        if stored is None or stored.sequence != state.request_seq:
+            return False
+        try:
+            run_id = read_request(stored.data).run_id
+        except EvolventError:
+            return False
+        return (run_id or subjects.run_id_of(self._created_at, stored.sequence)) == state.run_id
 
     async def _begin(self, run_id: str, met: Met, delivery: Delivery, *, after: RunState | None = None) -> bool:
         """Append the first event and drive; False where the journal turned out not to be empty."""
@@ -173,7 +191,8 @@ class RunDesk:
             return None, Refusal(task_id, route.error, "stop")
         if state.cancel is not None:
             return None, None
-        lease = await self._turns.lease(state, TakeTurn(task_id, 0, 0))
+        # A run that finds no slot begins without: only a begun one has a deadline and can be cancelled.
+        lease = await self._turns.lease_soon(state, TakeTurn(task_id, 0, 0))
         return (None, lease) if isinstance(lease, Refusal) else (lease, None)
 
     def _started(self, run_id: str, met: Met, route: Route, delivery: Delivery) -> WorkflowStarted:
@@ -211,9 +230,12 @@ class RunDesk:
     async def _restore(self, state: RunState, met: Met) -> float | None:
         """Wake a suspended run whose journal is gone, from the state that SQL kept."""
         kept = await self._runs.state_of_suspended(state.run_id)
-        if kept is None or load_state(kept).suspensions != met.request.resume:
+        before = load_state(kept) if kept is not None else None
+        if before is None or before.started is None or before.suspensions != met.request.resume:
             return None
-        whole = replace(load_state(kept), last_seq=state.last_seq, cancel=state.cancel, approval=state.approval)
+        if not speaks_for(met.principal, before.started.principal):
+            return None
+        whole = replace(before, last_seq=state.last_seq, cancel=state.cancel, approval=state.approval)
         await self._resume(whole, met, cause="restored", kept=kept)
         return None
 
@@ -235,7 +257,12 @@ class RunDesk:
             request_seq=met.sequence,
             state=kept,
         )
-        sequence = await self._parts.journal.append(event)
+        try:
+            sequence = await self._parts.journal.append(event)
+        except PayloadTooLarge:
+            # A large answer came on top of a large state; the journal still holds both.
+            event = event.model_copy(update={"state": None})
+            sequence = await self._parts.journal.append(event)
         reach("run.resumed")
         structlog.get_logger("run").info("resumed", run_id=state.run_id, attempt=event.attempt, cause=cause)
         await self._drive(RunActor(reduce(state, event, sequence), self._parts, self._turns), None)
@@ -250,7 +277,8 @@ class RunDesk:
                 str(state.status), run_id=run_id, cost_microusd=state.totals.cost_microusd, attempt=state.attempt
             )
         finally:
-            self._actors.pop(run_id, None)
+            if self._actors.get(run_id) is actor:
+                del self._actors[run_id]
 
 
 def _conflict(run_id: str) -> ErrorInfo:

@@ -42,6 +42,7 @@ from evolvent.storage.run_rows import (
 from evolvent.storage.statements import Statement
 
 _EXISTS = Statement("SELECT status, request_hash FROM runs WHERE run_id = :run_id")
+_OWNER = Statement("SELECT principal FROM runs WHERE run_id = :run_id")
 _LAST_SEQ = Statement("SELECT last_seq FROM runs WHERE run_id = :run_id")
 _RUNNING_FIRST = Statement("SELECT MIN(first_seq) FROM runs WHERE status IN :statuses")
 _FORGET = tuple(
@@ -78,6 +79,11 @@ class RunStore:
         """Return (status, request hash) of a recorded run, or None."""
         rows = await self._database.look_up(lambda conn: _EXISTS.rows(conn, {"run_id": run_id}))
         return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+    async def principal_of(self, run_id: str) -> str | None:
+        """Return who started a recorded run, or None."""
+        rows = await self._database.look_up(lambda conn: _OWNER.rows(conn, {"run_id": run_id}))
+        return str(rows[0][0]) if rows else None
 
     async def latest(
         self,
