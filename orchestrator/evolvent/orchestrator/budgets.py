@@ -139,7 +139,7 @@ class WaitingLines(Generic[T]):
     def has_before(self, line: Hashable, rank: int) -> bool:
         """Say whether somebody in this line goes before a newcomer of this rank."""
         found = self._lines.get(line)
-        return bool(found) and found[0][0] <= rank
+        return found is not None and bool(found) and found[0][0] <= rank
 
     def heads(self, most: int, *, closed: frozenset[Hashable] = frozenset()) -> list[Waiter[T]]:
         """Return the first of each line that is not closed, in their order."""
