@@ -10,7 +10,7 @@ from evolvent.events.errors import NotFound
 from evolvent.events.language.agents import AgentSpec
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.database import Databases
-from evolvent.storage.errors import CorruptRecord
+from evolvent.storage.errors import AgentLimitReached, CorruptRecord
 
 
 def spec(name: str = "a", **changes: object) -> AgentSpec:
@@ -41,6 +41,21 @@ async def test_one_key_makes_one_agent_however_many_ask(databases: Databases) ->
     assert len({one.agent_id for one in stored}) == 1
     assert await store.find_by_key("run1/search") == stored[0]
     assert await store.find_by_key("other") is None
+
+
+async def test_parallel_puts_never_make_more_agents_than_a_goal_may_have(databases: Databases) -> None:  # noqa: F811
+    store = AgentStore(databases.definitions, FixedClock())
+    await store.put(spec("old"), created_by="loader", key="old")
+    await store.retire("search_old")
+    await store.put(spec("built_in"), created_by="system", spawned=False)
+    puts = [store.put(spec(str(n)), created_by="loader", most=3) for n in range(8)]
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    assert [type(a) for a in answers if isinstance(a, BaseException)] == [AgentLimitReached] * 5
+    assert await store.count_active("default") == 3
+    with pytest.raises(AgentLimitReached):
+        await store.put(spec("old"), created_by="loader", key="old", most=3)
+    known = next(a for a in answers if isinstance(a, AgentSpec))
+    assert await store.put(known, created_by="loader", most=3) == known
 
 
 async def test_a_retired_agent_no_longer_counts_and_can_still_be_read(databases: Databases) -> None:  # noqa: F811

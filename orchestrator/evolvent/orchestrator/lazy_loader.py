@@ -43,6 +43,7 @@ from evolvent.orchestrator.outbox import EventOutbox
 from evolvent.orchestrator.settings import LoaderSettings
 from evolvent.orchestrator.token_stream import TokenStream
 from evolvent.storage.agents import AgentStore
+from evolvent.storage.errors import AgentLimitReached
 
 _IDLE_SWEEP_SECONDS = 60.0
 _FINISH_SECONDS = 10.0
@@ -58,12 +59,6 @@ class LoaderStopping(EvolventError):
     """This loader is stopping; another one will take the turn. Nothing was sent."""
 
     code, category, retryable = "loader.stopping", Category.RESOURCE, True
-
-
-class AgentLimitReached(EvolventError):
-    """This goal has as many agents as it may; retire some or raise `max_agents`. Nothing was stored."""
-
-    code, category = "budget.agents", Category.RESOURCE
 
 
 class LazyLoader(Service):
@@ -189,8 +184,9 @@ class LazyLoader(Service):
         key = None if ask.key is None else f"{ask.goal}|{slug(ask.specialty)}|{ask.key}"
         if key is not None and (known := await self._agents.find_by_key(key)) is not None:
             return AgentReply(spec=known).encode()
-        await self._ask_permission(ask.goal)
-        spec = await self._agents.put(await self._new_spec(ask), created_by=self.instance, key=key, source="automated")
+        most = await self._ask_permission(ask.goal)
+        new = await self._new_spec(ask)
+        spec = await self._agents.put(new, created_by=self.instance, key=key, source="automated", most=most)
         event = AgentSpawned(
             **self.envelope(),
             agent_id=spec.agent_id,
@@ -202,11 +198,13 @@ class LazyLoader(Service):
         await self.emit(event)
         return AgentReply(spec=spec).encode()
 
-    async def _ask_permission(self, goal: str) -> None:
+    async def _ask_permission(self, goal: str) -> int | None:
+        """Return how many agents the goal may have; others may be spawning too, so it counts again when storing."""
         data = await self.bus.call(subjects.endpoint("resources", "can_spawn"), BudgetQuery(goal=goal).encode())
         permit = SpawnPermit.decode(data)
         if not permit.allowed:
             raise AgentLimitReached(permit.reason or None)
+        return permit.most
 
     async def _new_spec(self, ask: SpawnAgent) -> AgentSpec:
         """Return a spec whose agent_id nobody has; 8 hex digits do collide among many thousand agents."""

@@ -234,7 +234,7 @@ class ResourceManager(Service):
         most = (await self._ledger.limits(goal)).max_agents
         count = await self._agents.count_active(goal)
         if count < most:
-            return SpawnPermit(allowed=True).encode()
+            return SpawnPermit(allowed=True, most=most).encode()
         reason = (
             f"Goal {goal!r} has {count} of its {most} agents; retire some (`evolvent agents retire`) or raise "
             f"max_agents (`evolvent budget set {goal} --agents N`). Nothing was stored."

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Index, func
+from sqlalchemy import ColumnElement, Connection, Index, func, text
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -21,7 +21,7 @@ from evolvent.events.language.agents import AgentSpec
 from evolvent.events.messages.calls import AgentRow
 from evolvent.storage.columns import UtcDateTime
 from evolvent.storage.database import Database
-from evolvent.storage.errors import CorruptRecord
+from evolvent.storage.errors import AgentLimitReached, CorruptRecord
 from evolvent.storage.rows import LONG, DefinitionsRow
 from evolvent.storage.statements import Statement
 
@@ -84,6 +84,7 @@ class AgentStore:
         key: str | None = None,
         source: str = "system",
         spawned: bool = True,
+        most: int | None = None,
     ) -> AgentSpec:
         """Store a spec: a new agent, or a new version of one; the same spec again changes nothing.
 
@@ -94,6 +95,10 @@ class AgentStore:
                 retired, and nothing is stored.
             source: `user`, `system` or `automated`.
             spawned: whether the platform made it, so that it counts against its goal's limit.
+            most: how many spawned agents its goal may have; counted as it is stored.
+
+        Raises:
+            AgentLimitReached: there are so many already.
         """
         now = self._clock.now()
 
@@ -101,11 +106,14 @@ class AgentStore:
             if key is not None:
                 same = (await session.exec(select(AgentDefinitionRow).where(AgentDefinitionRow.key == key))).first()
                 if same is not None:
+                    if same.status != "active":
+                        await _check_room(session, same.goal, most)
                     same.status, same.retired_at = "active", None
                     session.add(same)
                     return await _version(session, same.agent_id, same.spec_hash)
             row = await session.get(AgentDefinitionRow, spec.agent_id)
             if row is None:
+                await _check_room(session, spec.goal, most)
                 row = AgentDefinitionRow(
                     agent_id=spec.agent_id,
                     specialty=spec.specialty,
@@ -239,6 +247,21 @@ class AgentStore:
         query = select(AgentDefinitionRow).where(*where).order_by(col(AgentDefinitionRow.agent_id))
         async with self._database.reading() as session:
             return (await session.exec(query.limit(limit).offset(offset))).all()
+
+
+async def _check_room(session: AsyncSession, goal: str, most: int | None) -> None:
+    if most is None:
+        return
+    connection = await session.connection()
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        await connection.execute(text("SELECT pg_advisory_xact_lock(1163284305, hashtext(:goal))"), {"goal": goal})
+    query = select(func.count()).where(
+        col(AgentDefinitionRow.goal) == goal,
+        col(AgentDefinitionRow.status) == "active",
+        col(AgentDefinitionRow.spawned).is_(True),
+    )
+    if (await session.exec(query)).one() >= most:
+        raise AgentLimitReached
 
 
 async def _version(session: AsyncSession, agent_id: str, spec_hash: str) -> AgentSpec:

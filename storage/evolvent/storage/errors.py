@@ -39,3 +39,9 @@ class SchemaTooNew(EvolventError):
     """The database was written by a newer Evolvent; upgrade this one. Nothing was changed."""
 
     code, category = "storage.schema_too_new", Category.VALIDATION
+
+
+class AgentLimitReached(EvolventError):
+    """This goal has as many agents as it may; retire some or raise `max_agents`. Nothing was stored."""
+
+    code, category = "budget.agents", Category.RESOURCE

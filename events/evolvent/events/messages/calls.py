@@ -200,6 +200,8 @@ class SpawnPermit(Message):
 
     allowed: bool
     reason: str = ""
+    most: int | None = None
+    """How many agents the goal may have, for whoever stores the new one."""
 
 
 class RunQuery(Message):
