@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from support.journals import completed_run, run_id_of, stream, suspended_run, wo
 from support.runs import AGENT, NOW
 
 from evolvent.events.errors import NotFound
+from evolvent.events.messages.runs import CancelRequested
 from evolvent.storage import archive, blobs, improvements, jobs  # noqa: F401  # every table of the records
 from evolvent.storage.database import Databases
 from evolvent.storage.errors import CorruptRecord
@@ -112,15 +114,30 @@ async def test_a_suspended_run_holds_its_state_until_it_goes_on(databases: Datab
     assert await runs.state_of_suspended(run_id_of(0)) is None
     assert await runs.suspended(due_before=NOW) == []
     assert len(await runs.suspended(due_before=NOW + timedelta(hours=1))) == 1
-    assert await runs.running_first_seq() is None
+    assert await runs.running_first_seq(pending_since=NOW) is None
 
 
 async def test_only_running_runs_hold_the_journal_back(databases: Databases) -> None:  # noqa: F811
     runs = RunStore(databases.records)
     await runs.record(ENTRIES[:10])
-    assert await runs.running_first_seq() == 1
+    assert await runs.running_first_seq(pending_since=NOW) == 1
     await runs.record(ENTRIES)
-    assert await runs.running_first_seq() is None
+    assert await runs.running_first_seq(pending_since=NOW) is None
+
+
+async def test_a_command_for_a_run_that_never_began_holds_the_journal_back_for_a_while(databases: Databases) -> None:  # noqa: F811
+    runs = RunStore(databases.records)
+    said = CancelRequested(event_id="c", run_id=str(uuid.uuid4()), occurred_at=NOW, source="t", prev_seq=0)
+    await runs.record([JournalEntry(7, said, said.encode())])
+    assert await runs.running_first_seq(pending_since=NOW - timedelta(hours=1)) == 7
+    assert await runs.running_first_seq(pending_since=NOW + timedelta(hours=1)) is None
+
+
+async def test_runs_that_wait_come_in_pages(databases: Databases) -> None:  # noqa: F811
+    runs = RunStore(databases.records)
+    await runs.record(ENTRIES)
+    assert [run.run_id for run in await runs.suspended(after="", limit=1)] == [run_id_of(3)]
+    assert await runs.suspended(after=run_id_of(3)) == []
 
 
 async def test_each_ended_run_has_one_position_after_the_ones_before(databases: Databases) -> None:  # noqa: F811

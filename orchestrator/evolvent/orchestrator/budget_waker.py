@@ -19,8 +19,8 @@ from evolvent.storage.runs import RunStore
 
 Suspension = tuple[str, int]
 """A run_id and the number of its suspension."""
-_AT_ONCE = 1000
-_RECORDED_SECONDS = 3.0
+_AT_ONCE = 200
+_RECORDED_SECONDS = (3.0, 27.0, 570.0)
 
 
 class BudgetWaker:
@@ -34,17 +34,21 @@ class BudgetWaker:
     async def resume(self, budget: str, *, but: frozenset[Suspension] = frozenset()) -> frozenset[Suspension]:
         """Resume the runs that wait for this budget, but for these; return the suspensions that this ends."""
         asked: set[Suspension] = set()
-        for run in await self._runs.suspended(reason=SuspendReason.BUDGET, limit=_AT_ONCE):
-            key = run.run_id, run.suspension
-            drawn_on = (await self._ledger.limits(run.goal)).goal
-            if key in but or budget not in (ALL_GOALS, run.goal, drawn_on):
-                continue
-            subject = signed(subjects.request(Priority(run.priority), run.goal), run.principal)
-            await self._bus.append(subject, Request(run_id=run.run_id, resume=run.suspension).encode())
-            asked.add(key)
+        after = ""
+        while page := await self._runs.suspended(reason=SuspendReason.BUDGET, after=after, limit=_AT_ONCE):
+            after = page[-1].run_id
+            for run in page:
+                key = run.run_id, run.suspension
+                drawn_on = (await self._ledger.limits(run.goal)).goal
+                if key in but or budget not in (ALL_GOALS, run.goal, drawn_on):
+                    continue
+                subject = signed(subjects.request(Priority(run.priority), run.goal), run.principal)
+                await self._bus.append(subject, Request(run_id=run.run_id, resume=run.suspension).encode())
+                asked.add(key)
         return frozenset(asked)
 
     async def resume_late(self, budget: str, *, but: frozenset[Suspension]) -> None:
-        """Resume those that were suspended just before the change, and recorded just after."""
-        await asyncio.sleep(_RECORDED_SECONDS)
-        await self.resume(budget, but=but)
+        """Resume those that were suspended just before the change, and recorded after it: soon, or after an absence."""
+        for seconds in _RECORDED_SECONDS:
+            await asyncio.sleep(seconds)
+            but |= await self.resume(budget, but=but)

@@ -7,6 +7,7 @@ Does not know what runs mean: `projections` does. Shown in use by tests/integrat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import ValidationError
@@ -31,8 +32,12 @@ from evolvent.storage.run_parts import clean
 from evolvent.storage.runs import RunStore
 
 _BATCH = 500
+_LINGER_SECONDS = 0.02
+"""What follows the reply needs no haste: a run's events are recorded in one transaction, and those of its neighbours."""
 _PURGE_SECONDS = 60.0
 _PURGE_MARGIN = 1000
+_PENDING_COUNTS = timedelta(days=1)
+"""How long a command for a run that has not begun is kept for it."""
 _HOLD_JOURNALS = ("recorder_runs", "resources_runs")
 
 
@@ -61,8 +66,8 @@ class Recorder(Service):
     def consumers(self) -> Sequence[Consume]:
         """One batch at a time of each stream: the database has one writer anyway."""
         return (
-            Consume(self._durables["recorder_runs"], self._on_runs, batch=_BATCH),
-            Consume(self._durables["recorder_events"], self._on_events, batch=_BATCH),
+            Consume(self._durables["recorder_runs"], self._on_runs, batch=_BATCH, linger_seconds=_LINGER_SECONDS),
+            Consume(self._durables["recorder_events"], self._on_events, batch=_BATCH, linger_seconds=_LINGER_SECONDS),
             Consume(self._durables["recorder_commands"], self._on_commands, batch=_BATCH),
             Consume(self._durables["recorder_dead"], self._on_dead, batch=_BATCH),
         )
@@ -74,7 +79,8 @@ class Recorder(Service):
     async def purge_journals(self) -> None:
         """Delete journals that are recorded and settled and whose runs have ended. Safe in several recorders."""
         floors = [(await self.bus.admin.consumer_state(RUNS, durable)).ack_floor for durable in _HOLD_JOURNALS]
-        below = purge_point(floors, await self.runs.running_first_seq(), margin=self._purge_margin)
+        running = await self.runs.running_first_seq(pending_since=self.clock.now() - _PENDING_COUNTS)
+        below = purge_point(floors, running, margin=self._purge_margin)
         if below > (await self.bus.admin.stream_state(RUNS)).first_sequence:
             purged = await self.bus.admin.purge(RUNS, below_sequence=below)
             self.log.info("purged journals", below_sequence=below, messages=purged)

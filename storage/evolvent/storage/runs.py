@@ -44,7 +44,10 @@ from evolvent.storage.statements import Statement
 _EXISTS = Statement("SELECT status, request_hash FROM runs WHERE run_id = :run_id")
 _OWNER = Statement("SELECT principal FROM runs WHERE run_id = :run_id")
 _LAST_SEQ = Statement("SELECT last_seq FROM runs WHERE run_id = :run_id")
-_RUNNING_FIRST = Statement("SELECT MIN(first_seq) FROM runs WHERE status IN :statuses")
+_RUNNING_FIRST = Statement(
+    "SELECT MIN(first_seq) FROM runs WHERE status = 'running' OR (status = 'pending' AND EXISTS"
+    " (SELECT 1 FROM run_events WHERE run_events.run_id = runs.run_id AND run_events.occurred_at >= :since))"
+)
 _FORGET = tuple(
     Statement(f"DELETE FROM {table} WHERE run_id IN :run_ids")  # noqa: S608 - the names are ours
     for table in ("run_events", "tasks", "model_turns", "tool_calls", "attempts", "finished_runs", "runs")
@@ -150,14 +153,24 @@ class RunStore:
             return (await session.exec(query)).first()
 
     async def suspended(
-        self, *, reason: str | None = None, due_before: datetime | None = None, limit: int = 1000
+        self,
+        *,
+        reason: str | None = None,
+        due_before: datetime | None = None,
+        after: str | None = None,
+        limit: int = 1000,
     ) -> list[SuspendedRun]:
-        """Return runs that wait; with `due_before`, those whose `wake_at` has come by then."""
+        """Return runs that wait; with `due_before`, those whose `wake_at` has come by then.
+
+        With `after` they come by run_id, from the one after it; so one page follows another.
+        """
         query = select(RunRow).where(col(RunRow.status) == "suspended")
         if reason is not None:
             query = query.where(col(RunRow.suspended_reason) == reason)
         if due_before is not None:
             query = query.where(col(RunRow.wake_at) <= due_before)
+        if after is not None:
+            query = query.where(col(RunRow.run_id) > after).order_by(col(RunRow.run_id))
         query = query.order_by(col(RunRow.wake_at), col(RunRow.run_id)).limit(limit)
         async with self._database.reading() as session:
             return [read_row(SuspendedRun, row) for row in (await session.exec(query)).all()]
@@ -173,10 +186,14 @@ class RunStore:
         rows = await self._database.look_up(lambda conn: _LAST_SEQ.rows(conn, {"run_id": run_id}))
         return int(rows[0][0]) if rows else 0
 
-    async def running_first_seq(self) -> int | None:
-        """Return the first event's sequence of the oldest run that is neither ended nor suspended."""
-        statuses = ["running", "pending"]
-        rows = await self._database.look_up(lambda conn: _RUNNING_FIRST.rows(conn, {"statuses": statuses}))
+    async def running_first_seq(self, *, pending_since: datetime) -> int | None:
+        """Return the first event's sequence of the oldest run that is neither ended nor suspended.
+
+        Args:
+            pending_since: a run of which there is nothing but a command counts only where that is not older; else
+                anybody could hold every journal back, by cancelling what there never was.
+        """
+        rows = await self._database.look_up(lambda conn: _RUNNING_FIRST.rows(conn, {"since": pending_since}))
         return None if rows[0][0] is None else int(rows[0][0])
 
     async def finished_since(self, position: int, limit: int = 500) -> list[tuple[int, RunRecord]]:
