@@ -38,8 +38,11 @@ class LoaderSettings(BaseModel):
     idle_seconds: float = Field(default=24 * 3600.0, gt=0)
     """An activation that was not used for so long is dropped. Its spec stays."""
     max_concurrent_turns: int = Field(default=256, gt=0)
+    """Model turns that one loader makes at a time."""
     default_model: str = "gpt-4o"
+    """The model of agents whose spec names none."""
     max_tokens: int = Field(default=1024, gt=0)
+    """The longest answer of one model turn, where the spec does not say. Always sent, and leased."""
 
 
 class ResourceSettings(BaseModel):
@@ -48,7 +51,9 @@ class ResourceSettings(BaseModel):
     model_config = _FROZEN
 
     max_agents: int = Field(default=100, ge=0)
+    """Agents that a goal may have: spawned and not retired."""
     max_concurrent: int = Field(default=10, ge=0)
+    """Model turns of one goal in flight."""
     max_daily_cost: float = Field(default=10.0, ge=0)
     """USD per UTC day and goal."""
     platform_daily_cost: float | None = Field(default=None, ge=0)
@@ -56,6 +61,7 @@ class ResourceSettings(BaseModel):
     policy: str = Field(default="queue", pattern="^(queue|cheaper_model|automation_only|ask|stop)$")
     """What happens at a limit: wait for the next day or a higher cap, take a cheaper model, or stop."""
     cheaper_model: str | None = None
+    """The model that the policy `cheaper_model` goes on with."""
     prices: dict[str, dict[str, float]] = {}
     """USD per million tokens, where the price list does not know a model: {"m": {"input": 2.5, "output": 10}}."""
     rate_limits: dict[str, dict[str, int]] = {}

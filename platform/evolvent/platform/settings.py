@@ -43,6 +43,7 @@ class ModelSettings(BaseModel):
     base_url: str | None = Field(default=None, pattern=r"^https?://")
     """Where it is; without one, the vendor's own address."""
     api_key: SecretStr | None = None
+    """What the model server asks for."""
 
     @property
     def is_configured(self) -> bool:
@@ -73,7 +74,9 @@ class MetricsSettings(BaseModel):
     model_config = _FROZEN
 
     enabled: bool = True
+    """Whether `up` starts the metrics service."""
     host: str = "127.0.0.1"
+    """The address that it listens on."""
     port: int = Field(default=0, ge=0, le=65535)
     """0 takes a free one; client.json says which."""
 
@@ -84,7 +87,9 @@ class LogSettings(BaseModel):
     model_config = _FROZEN
 
     format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for programs."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug`, `info`, `warning` or `error`."""
 
 
 class Settings(BaseSettings):
@@ -99,7 +104,9 @@ class Settings(BaseSettings):
     )
 
     profile: Profile = "development"
+    """`development`, `staging` or `production`: how the settings differ before anything else is said."""
     data_dir: Path = Field(default_factory=usual_data_dir)
+    """Where everything is kept that this platform writes."""
     durability: Literal["power", "process"] = "power"
     """What a receipt survives: a power cut, or only the death of processes."""
     nats: SecretStr | None = None
