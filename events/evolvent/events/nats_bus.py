@@ -8,6 +8,7 @@ server errors).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,19 +18,20 @@ from urllib.parse import urlsplit
 import nats.errors
 import nats.js.errors
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
+from pydantic_core import from_json
 
 from evolvent.events.bus import CoreHandler, CoreMessage, Delivery, Headers, Stored
-from evolvent.events.errors import BusUnavailable, FenceLost, InvalidSubject, PayloadTooLarge
+from evolvent.events.errors import BusUnavailable, CallTimeout, FenceLost, InvalidSubject, NoResponders, PayloadTooLarge
 from evolvent.events.nats_admin import StreamAdmin
-from evolvent.events.nats_calls import Caller
+from evolvent.events.nats_calls import Caller, DirectClient
 from evolvent.events.nats_endpoints import EndpointHost
 from evolvent.events.nats_pull import Pull
 from evolvent.events.streams import DurableSpec
 
 _log = structlog.get_logger(__name__)
 _FENCE_ERRORS = frozenset({10071, 10164})
+_NO_SUBJECT = re.compile(r"[ \r\n\t]|\.\.")
 _HEADER_SLACK = 512
 PUBLISH_TIMEOUT_SECONDS = 3.0
 
@@ -45,7 +47,7 @@ class Appended:
 class NatsBus:
     """One connection to a NATS server, under one user."""
 
-    def __init__(self, client: Client, *, inbox_prefix: str) -> None:
+    def __init__(self, client: DirectClient, *, inbox_prefix: str) -> None:
         self._client = client
         self._js = client.jetstream(timeout=PUBLISH_TIMEOUT_SECONDS)
         self._inbox_prefix = inbox_prefix
@@ -78,7 +80,7 @@ class NatsBus:
         Raises:
             BusUnavailable: no server answered in time.
         """
-        client = Client()
+        client = DirectClient()
         user = urlsplit(url).username
         bus = cls(client, inbox_prefix=f"_INBOX_{user}" if user else "_INBOX")
         bus._name, bus._on_closed = name, on_closed
@@ -103,6 +105,7 @@ class NatsBus:
             "drain_timeout": 3,
             "pending_size": 64 * 1024 * 1024,
             "ping_interval": 20,
+            "skip_subject_validation": True,  # `_check` looks at them already
         }
         while True:
             try:
@@ -176,15 +179,18 @@ class NatsBus:
             BusUnavailable: no receipt; it may or may not be stored.
         """
         self._check(subject, data, headers)
+        wait = PUBLISH_TIMEOUT_SECONDS
         try:
-            ack = await self._js.publish(subject, data, headers=dict(headers) if headers else None)
-        except nats.js.errors.APIError as error:
-            if error.err_code in _FENCE_ERRORS:
-                raise FenceLost from error
-            raise BusUnavailable(f"{subject}: {error.description or error}") from error
-        except (nats.errors.Error, TimeoutError) as error:
+            receipt = from_json(
+                await self._caller.call(subject, data, timeout_seconds=wait, silence_seconds=wait, headers=headers)
+            )
+        except (nats.errors.Error, CallTimeout, NoResponders) as error:
             raise BusUnavailable(f"{subject}: {error or type(error).__name__}") from error
-        return Appended(ack.stream, ack.seq)
+        if (refused := receipt.get("error")) is None:
+            return Appended(receipt["stream"], receipt["seq"])
+        if refused.get("err_code") in _FENCE_ERRORS:
+            raise FenceLost
+        raise BusUnavailable(f"{subject}: {refused.get('description')}")
 
     async def call(
         self,
@@ -221,11 +227,7 @@ class NatsBus:
 
     async def subscribe(self, subject: str, handler: CoreHandler, *, queue: str = "") -> Callable[[], Awaitable[None]]:
         """Hear every message on a subject from now on; return the function that ends it."""
-
-        async def heard(message: Msg) -> None:
-            handler(_core(message))
-
-        subscription = await self._client.subscribe(subject, queue=queue, cb=heard)
+        subscription = await self._client.hear(subject, lambda message: handler(_core(message)), queue=queue)
 
         async def stop() -> None:
             if not self._closing and self._client.is_connected:
@@ -278,7 +280,7 @@ class NatsBus:
         size = len(data) + _HEADER_SLACK + (sum(len(k) + len(v) + 4 for k, v in headers.items()) if headers else 0)
         if size > self._client.max_payload:
             raise PayloadTooLarge(f"{len(data)} bytes for {subject[:100]} are more than the server takes; send less.")
-        if len(subject) > 400 or not subject or any(c in subject for c in " \r\n\t") or ".." in subject:
+        if len(subject) > 400 or not subject or _NO_SUBJECT.search(subject):
             raise InvalidSubject(f"{subject[:100]!r} is not a subject.")
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from evolvent.events.bus import Delivery
+from evolvent.events.nats_calls import DirectClient
 from evolvent.events.streams import DurableSpec
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
@@ -31,7 +31,7 @@ class Pull:
 
     def __init__(
         self,
-        client: Client,
+        client: DirectClient,
         durable: DurableSpec,
         on_delivery: Callable[[Delivery], None],
         window: Callable[[], int],
@@ -50,19 +50,14 @@ class Pull:
     @classmethod
     async def start(
         cls,
-        client: Client,
+        client: DirectClient,
         durable: DurableSpec,
         on_delivery: Callable[[Delivery], None],
         window: Callable[[], int],
     ) -> Pull:
         """Subscribe and ask for the first messages."""
         pull = cls(client, durable, on_delivery, window)
-        pull._subscription = await client.subscribe(
-            pull._inbox,
-            cb=pull._on_message,
-            pending_msgs_limit=500_000,
-            pending_bytes_limit=512 * 1024 * 1024,
-        )
+        pull._subscription = await client.hear(pull._inbox, pull._on_message)
         pull._watch()
         pull.top_up()
         return pull
@@ -113,7 +108,7 @@ class Pull:
         self.top_up()
         self._renewal = asyncio.get_running_loop().call_later(_EXPIRES_SECONDS + 0.5, self._watch)
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Msg) -> None:
         if message.headers and "Status" in message.headers:
             self._on_status(message.headers)
         elif not self._stopped:
