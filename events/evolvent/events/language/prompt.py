@@ -34,7 +34,7 @@ def prompt_bytes(spec: AgentSpec, messages: tuple[ChatMessage, ...], tools: tupl
         total += len((message.content or "").encode()) + len(message.tool_call_id or "") + _OVERHEAD_BYTES
         for call in message.tool_calls:
             total += _argument_bytes(call) + len(call.name) + len(call.call_id) + _OVERHEAD_BYTES
-    return total + sum(len(json.dumps(tool.function)) + _OVERHEAD_BYTES for tool in tools)
+    return total + sum(tool.function_bytes + _OVERHEAD_BYTES for tool in tools)
 
 
 def _argument_bytes(call: ToolCall) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
@@ -66,3 +67,8 @@ class ToolSpec(BaseModel):
             "type": "function",
             "function": {"name": self.name, "description": self.description, "parameters": self.parameters},
         }
+
+    @cached_property
+    def function_bytes(self) -> int:
+        """How long that form is as JSON."""
+        return len(json.dumps(self.function))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,6 +58,7 @@ class Workflow(BaseModel):
         return content_hash(self)
 
 
+@lru_cache(maxsize=1024)
 def single_agent(agent_id: str) -> Workflow:
     """Return the workflow of a plain request: one agent task that answers the message."""
     return Workflow(name="ask", tasks=(Task(task_id="answer", agent_id=agent_id),))
