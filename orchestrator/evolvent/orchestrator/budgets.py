@@ -29,7 +29,7 @@ T = TypeVar("T")
 MICRO = 1_000_000
 RANKS: Mapping[Priority, int] = {priority: rank for rank, priority in enumerate(Priority)}
 WAITABLE = frozenset({Limit.CONCURRENT, Limit.RATE})
-_SUSPENDED, _RESUMED = "workflow_suspended", "workflow_resumed"
+_STARTED, _SUSPENDED, _RESUMED = "workflow_started", "workflow_suspended", "workflow_resumed"
 
 
 def microusd(usd: float) -> int:
@@ -102,6 +102,11 @@ class WaitingLines(Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._lines.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nobody waits."""
+        return not self._lines
 
     def join(self, line: Hashable, item: T, *, rank: int, name: str) -> Waiter[T]:
         """Stand in a line."""
@@ -229,6 +234,8 @@ class RunMoney(BaseModel):
 
 def moves_money(event_type: str, data: bytes) -> bool:
     """Say by a cheap look whether an event can mean anything to the ledger."""
+    if event_type == _STARTED:
+        return False  # its lease is spent by a turn that a later event tells of
     return event_type in FINAL_TYPES or event_type in (_SUSPENDED, _RESUMED) or b'"lease":{' in data
 
 

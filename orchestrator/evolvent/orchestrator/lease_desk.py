@@ -89,7 +89,7 @@ class LeaseDesk:
 
     async def _line_before(self, ask: LeaseAsk, rank: int) -> Hashable | None:
         """Return the line in which somebody goes before this ask, so that it may not try at once."""
-        if not len(self._lines):
+        if self._lines.is_empty:
             return None
         budget = (await self._ledger.limits(ask.goal)).goal
         for line in ((Limit.CONCURRENT, budget), (Limit.RATE, ask.model)):

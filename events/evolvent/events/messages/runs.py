@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -346,9 +347,18 @@ AnyRunEvent = Annotated[
     | WorkflowCancelled,
     Field(discriminator="type"),
 ]
+
+
 _ADAPTER: TypeAdapter[AnyRunEvent] = TypeAdapter(AnyRunEvent)
+_SMALL_BYTES = 8192
 
 
 def read_run_event(data: bytes) -> AnyRunEvent:
     """Read an event of a journal. Its bytes were checked by its writer, and only orchestrators may write."""
+    return _read_small(data) if len(data) <= _SMALL_BYTES else _ADAPTER.validate_json(data)
+
+
+@lru_cache(maxsize=1024)
+def _read_small(data: bytes) -> AnyRunEvent:
+    """Read once what several services of one process hear; events are frozen, so they can be shared."""
     return _ADAPTER.validate_json(data)
