@@ -38,8 +38,9 @@ Listener = Callable[[CoreMessage], None]
 class Consume:
     """How a durable consumer is worked off.
 
-    The handler gets a batch of up to `batch` deliveries (those at hand; it never waits for more), at most
-    `concurrency` batches at a time, and each delivery is acked when it returns.
+    The handler gets a batch of up to `batch` deliveries, at most `concurrency` batches at a time, and each delivery is
+    acked when it returns. Those at hand are taken at once, or, where nobody waits for the handler, a full batch or what
+    came within `linger_seconds`: one transaction then serves many.
     """
 
     durable: DurableSpec
@@ -47,6 +48,7 @@ class Consume:
     batch: int = 1
     concurrency: int = 1
     retry_seconds: float = 1.0
+    linger_seconds: float = 0.0
 
 
 class Service:
@@ -198,15 +200,24 @@ class Service:
     async def _work_off(self, consume: Consume) -> None:
         waiting: list[Delivery] = []
         running = 0
+        timer: asyncio.TimerHandle | None = None
         capacity = consume.batch * consume.concurrency
 
         def arrived(delivery: Delivery) -> None:
             waiting.append(delivery)
             self.hold(delivery)
-            start_some()
+            start_soon()
+
+        def start_soon() -> None:
+            nonlocal timer
+            if not consume.linger_seconds or len(waiting) >= consume.batch:
+                start_some()
+            elif timer is None:
+                timer = asyncio.get_running_loop().call_later(consume.linger_seconds, start_some)
 
         def start_some() -> None:
-            nonlocal running
+            nonlocal running, timer
+            timer = None
             while waiting and running < consume.concurrency:
                 batch, waiting[:] = waiting[: consume.batch], waiting[consume.batch :]
                 running += 1
@@ -216,7 +227,8 @@ class Service:
             nonlocal running
             running -= 1
             if not self._stopping:
-                start_some()
+                if waiting:
+                    start_soon()
                 pull.top_up()
 
         pull = await self.bus.pull(
