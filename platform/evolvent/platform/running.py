@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,12 +24,15 @@ from evolvent.platform.nats_server import EmbeddedNats
 from evolvent.platform.settings import Settings
 
 _KILLED = 137
+_SWITCH_SECONDS = 0.0005
+"""How long a database thread may keep the event loop waiting for the interpreter; 5 ms would be Python's own choice."""
 Addresses = dict[str, object]
 """Where else than on the bus a platform listens, by the keys of client.json."""
 
 
 def run_until_stopped(work: Coroutine[Any, Any, int]) -> int:
     """Run on the fastest event loop there is; return the exit code."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop  # optional: not there on every system
     except ImportError:

@@ -47,6 +47,7 @@ class Database:
         self._writes = async_sessionmaker(
             self._async.execution_options(**{_WRITE: True}), class_=AsyncSession, expire_on_commit=False
         )
+        self._reader: Connection | None = None
         self.writer = GroupWriter(self._sync.execution_options(**{_WRITE: True}), name=line)
 
     def migrate(self) -> None:
@@ -83,12 +84,27 @@ class Database:
         return self._look_up(work) if self.is_sqlite else await asyncio.to_thread(self._look_up, work)
 
     def _look_up(self, work: Callable[[Connection], T]) -> T:
-        with door(), self._sync.connect() as conn:
-            return work(conn)
+        with door():
+            if not self.is_sqlite:
+                with self._sync.connect() as conn:
+                    return work(conn)
+            if self._reader is None:
+                self._reader = self._sync.connect()
+            try:
+                return work(self._reader)
+            except BaseException:
+                self._forget_reader()
+                raise
+
+    def _forget_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     async def close(self) -> None:
         """Commit what is queued and close every connection."""
         await self.writer.close()
+        self._forget_reader()
         await self._async.dispose()
         self._sync.dispose()
 
