@@ -8,13 +8,14 @@ Invariants: nothing is decided that is not stored; whoever loses the fence stops
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
 
 from evolvent.events.errors import EvolventError, FenceLost, PayloadTooLarge
 from evolvent.events.fault_points import reach
-from evolvent.events.language.decisions import Activity, CallTool, Reconcile, TakeTurn, decide
+from evolvent.events.language.decisions import Activity, CallTool, Decision, Reconcile, TakeTurn, decide
 from evolvent.events.language.reducer import reduce
 from evolvent.events.language.state import CallState, Refusal, RunState, RunStatus
 from evolvent.events.language.ticks import Stamp, Tick, compose, give_up, split
@@ -30,6 +31,8 @@ from evolvent.orchestrator.run_parts import RunParts
 from evolvent.orchestrator.tools import ToolContext
 from evolvent.orchestrator.tools.call import call_tool, reconcile_call
 from evolvent.orchestrator.turns import TurnTaker
+
+_log = structlog.get_logger("run")
 
 
 class Superseded(EvolventError):
@@ -52,7 +55,6 @@ class RunActor:
         self._nudged = False
         self._broken: Exception | None = None
         self._catalog = parts.catalog()
-        self._log = structlog.get_logger("run").bind(run_id=state.run_id)
 
     def nudge(self) -> None:
         """Tell the actor that somebody else has written to its journal."""
@@ -80,7 +82,6 @@ class RunActor:
                     if self.state.status.is_final or self.state.status is RunStatus.SUSPENDED:
                         return self.state
                     continue
-                self._carry_on()
                 await self._wake.wait()
                 self._wake.clear()
         finally:
@@ -89,10 +90,14 @@ class RunActor:
 
     async def _say_tick(self) -> bool:
         """Append the event of what was observed, if there is anything to say."""
+        if self._tick == Tick() and self._may_carry_on(decision := decide(self.state, self._catalog)):
+            self._carry_on(decision.activities)
+            return False
         tick, self._tick = self._tick, Tick()
         event = compose(self.state, tick, self._catalog, self._stamp(tick))
         if event is None:
             self._merge(tick)
+            self._carry_on(decide(self.state, self._catalog).activities)
             return False
         reach("run.before_append")
         try:
@@ -112,7 +117,7 @@ class RunActor:
         except PayloadTooLarge as error:
             first, rest = split(tick)
             if first is None:
-                self._log.warning("event too large", type=event.type, error=str(error))
+                _log.warning("event too large", run_id=self.state.run_id, type=event.type, error=str(error))
                 await self.append(give_up(self.state, tick, error.info(), self._stamp(tick)))
                 return
         part = compose(self.state, first, self._catalog, self._stamp(first))
@@ -125,7 +130,7 @@ class RunActor:
         sequence = await self._parts.journal.append(event)
         self.state = reduce(self.state, event, sequence)  # type: ignore[arg-type]  # every RunEvent is one of AnyRunEvent
         if isinstance(event, WorkflowSuspended):
-            self._log.info("suspended", reason=event.reason, detail=event.detail)
+            _log.info("suspended", run_id=self.state.run_id, reason=event.reason, detail=event.detail)
 
     async def _catch_up(self, *, must_find: bool = False) -> None:
         """Read what others have appended: inputs are applied, a new owner ends us."""
@@ -140,9 +145,12 @@ class RunActor:
                 f"Run {self.state.run_id} has a journal that we do not see; it goes on at its next delivery."
             )
 
-    def _carry_on(self) -> None:
+    @staticmethod
+    def _may_carry_on(decision: Decision) -> bool:
+        return decision.finish is None and decision.suspend is None and not decision.claims
+
+    def _carry_on(self, wanted: Sequence[Activity]) -> None:
         """Start the activities that are wanted and end those that are not."""
-        wanted = decide(self.state, self._catalog).activities
         for activity in [a for a in self._running if a not in wanted]:
             self._running.pop(activity).cancel()
         for activity in wanted:
@@ -160,7 +168,8 @@ class RunActor:
                 case Reconcile():
                     await self._reconcile(activity)
         except Exception as error:  # noqa: BLE001  # ends the run's stay here, instead of being tried without end
-            self._log.warning("activity failed", activity=type(activity).__name__, error=str(error))
+            name = type(activity).__name__
+            _log.warning("activity failed", run_id=self.state.run_id, activity=name, error=str(error))
             self._broken = error
         self._running.pop(activity, None)
         self._wake.set()
