@@ -102,7 +102,7 @@ MAY_SUBSCRIBE = {
     "$SRV.PING": {"bootstrap", *SERVICES},
     "$JS.API.>": {"bootstrap"},
     "$JS.EVENT.ADVISORY.>": {"bootstrap"},
-    "_INBOX.>": {"bootstrap"},
+    "_INBOX.>": {"bootstrap"} | CLIENTS,
     "_INBOX_orchestrator.>": {"bootstrap", "orchestrator"},
     "_INBOX_client.>": {"bootstrap", "client"},
     "_R_.>": {"bootstrap"},

@@ -32,6 +32,7 @@ RESERVED_NAMES = frozenset({SYSTEM_USER, *CALLERS, CLIENT_USER, "anonymous"})
 DISCOVERY = "$SRV.>"
 JOURNAL_ENDPOINT = subjects.endpoint("orchestrator", "journal")
 ALL_STREAMED = subjects.stream(">")
+_USUAL_INBOX = "_INBOX.>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def client_grant(name: str) -> Grant:
     return Grant(
         name,
         publish=(*subjects.SIGNED, JOURNAL_ENDPOINT, DISCOVERY),
-        subscribe=(subjects.ALL_RUNS, ALL_STREAMED),
+        # Nobody else lives in its account, so it may use the inbox that stock NATS clients use by themselves.
+        subscribe=(subjects.ALL_RUNS, ALL_STREAMED, _USUAL_INBOX),
     )
 
 
