@@ -237,3 +237,41 @@ async def test_a_run_that_was_cancelled_while_it_waits_for_its_first_lease_ends(
     await here.events(run_id, until="workflow_started")
     await here.bus.append(subjects.command(Verb.CANCEL, run_id), b"{}")
     assert types(await here.events(run_id))[-1] == "workflow_cancelled"
+
+
+async def test_a_run_whose_journal_cannot_be_read_is_put_aside_after_a_while(house: MakeHouse) -> None:
+    here = await house("hi", max_deliveries=2)
+    run_id = str(uuid.uuid4())
+    await here.bus.append(subjects.run_event(run_id, "workflow_started"), b'{"type": "workflow_of_tomorrow"}')
+    await here.publish(request_body(run_id=run_id))
+    assert await _until_dead(here, REQUESTS) == "journal.unreadable"
+    await here.until_acked()
+
+
+async def test_run_ids_follow_a_stream_that_was_made_anew_after_the_reconnect(house: MakeHouse) -> None:
+    here = await house("hi")
+    before = await here.publish()
+    await here.events(before)
+    await here.until_acked()
+    await here.bus.call(f"$JS.API.STREAM.DELETE.{REQUESTS}", b"")
+    await here.bus._reconnected()  # to a server whose store was deleted, and where no stream is yet
+    await here.bus.admin.ensure_all(ack_wait_seconds=2.0)
+    for pull in here.bus._pulls:
+        pull.reset()  # as their watch does every ten seconds
+    run_id = await here.publish()
+    assert run_id != before
+    assert types(await here.events(run_id))[-1] == "workflow_completed"
+
+
+async def test_an_append_outwaits_a_stream_that_is_away(house: MakeHouse) -> None:
+    gate = asyncio.Event()
+    here = await house("hi", gate=gate)
+    run_id = await here.publish()
+    await asyncio.wait_for(here.loader.called.wait(), 5)
+    begun = (await Journal(here.bus).read(run_id))[0].event
+    await here.bus.call(f"$JS.API.STREAM.DELETE.{RUNS}", b"")
+    appending = asyncio.create_task(Journal(here.bus).append(begun))
+    done, _ = await asyncio.wait([appending], timeout=0.3)
+    assert not done
+    await here.bus.admin.ensure_all(ack_wait_seconds=2.0)
+    assert await asyncio.wait_for(appending, 5) == 1

@@ -13,8 +13,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from evolvent.events import subjects
-from evolvent.events.errors import BusUnavailable, FenceLost
+from evolvent.events.bus import Stored
+from evolvent.events.errors import BusUnavailable, EvolventError, FenceLost
 from evolvent.events.messages.runs import AnyRunEvent, RunEvent, read_run_event
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.streams import RUNS
@@ -31,6 +34,12 @@ class Entry:
 
     sequence: int
     event: AnyRunEvent
+
+
+class UnreadableJournal(EvolventError):
+    """An event of this run cannot be read; a newer version wrote it, or it is damaged. Nothing was changed."""
+
+    code = "journal.unreadable"
 
 
 class Journal:
@@ -69,15 +78,22 @@ class Journal:
     async def read(self, run_id: str, *, after: int = 0) -> list[Entry]:
         """Return the run's events after a sequence, in order."""
         found = self._bus.read(RUNS, subjects.run_events(run_id), from_sequence=after + 1)
-        return [Entry(stored.sequence, read_run_event(stored.data)) async for stored in found]
+        return [_entry(stored) async for stored in found]
 
     async def last(self, run_id: str) -> Entry | None:
         """Return the run's last event, or None where its journal is empty."""
         stored = await self._bus.last_of(RUNS, subjects.run_events(run_id))
-        return Entry(stored.sequence, read_run_event(stored.data)) if stored else None
+        return _entry(stored) if stored else None
 
     async def _find(self, event: RunEvent) -> int | None:
         for entry in await self.read(event.run_id, after=event.prev_seq):
             if entry.event.event_id == event.event_id:
                 return entry.sequence
         return None
+
+
+def _entry(stored: Stored) -> Entry:
+    try:
+        return Entry(stored.sequence, read_run_event(stored.data))
+    except ValidationError as error:
+        raise UnreadableJournal(f"Event {stored.sequence} on {stored.subject} cannot be read.") from error

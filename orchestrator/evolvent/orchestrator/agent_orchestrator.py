@@ -14,7 +14,7 @@ from evolvent.events.clock import Clock
 from evolvent.events.dead_letters import bury
 from evolvent.events.errors import Category, ErrorInfo, EvolventError
 from evolvent.events.fault_points import reach
-from evolvent.events.journal import Journal
+from evolvent.events.journal import Journal, UnreadableJournal
 from evolvent.events.messages.calls import JournalPage, RunQuery
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.service import Consume, Endpoint, Listener, Service
@@ -81,7 +81,7 @@ class AgentOrchestrator(Service):
     async def on_start(self) -> None:
         """Learn what run_ids are made from."""
         await self._desk.learn_namespace()
-        self.bus.on_reconnect.append(self._desk.learn_namespace)
+        self.bus.on_reconnect.append(self._desk.forget_namespace)
 
     async def start(self) -> None:
         """Start, and begin to take requests last of all."""
@@ -130,6 +130,11 @@ class AgentOrchestrator(Service):
             later = await self._desk.serve(delivery)
         except Refused as refused:
             await bury(self, delivery, REQUESTS, refused.info(), run_id=refused.run_id)
+            return
+        except UnreadableJournal as error:
+            if delivery.delivered <= self.settings.max_deliveries:
+                raise  # an orchestrator of another version may take it
+            await bury(self, delivery, REQUESTS, error.info())
             return
         reach("run.before_ack")
         if later is not None:

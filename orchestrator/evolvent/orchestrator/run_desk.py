@@ -22,7 +22,7 @@ from evolvent.events.language.workflow import single_agent
 from evolvent.events.messages.requests import Request, read_request, request_hash
 from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed, WorkflowStarted
 from evolvent.events.principal import ANONYMOUS, principal_of, speaks_for
-from evolvent.events.streams import REQUESTS
+from evolvent.events.streams import REQUESTS, RUNS
 from evolvent.orchestrator.routing.router import Route, Router
 from evolvent.orchestrator.run_actor import RunActor
 from evolvent.orchestrator.run_parts import RunParts
@@ -31,6 +31,7 @@ from evolvent.orchestrator.turns import TurnTaker
 from evolvent.storage.runs import RunStore
 
 _LATER_SECONDS = 5.0
+_log = structlog.get_logger("run")
 _NOT_BEGUN_AGAIN = frozenset(s.value for s in RunStatus if s.is_final or s is RunStatus.SUSPENDED)
 
 
@@ -64,6 +65,10 @@ class RunDesk:
         """Read when the REQUESTS stream was created: run_ids are made from it."""
         self._created_at = (await self._parts.bus.admin.stream_state(REQUESTS)).created_at
 
+    async def forget_namespace(self) -> None:
+        """Learn it anew when it is next needed: another server may hold another stream, and not yet."""
+        self._created_at = ""
+
     def nudge(self, run_id: str) -> None:
         """Tell a run that is driven here to look at its journal."""
         actor = self._actors.get(run_id)
@@ -73,10 +78,11 @@ class RunDesk:
     async def has_journal(self, delivery: Delivery) -> bool:
         """Say whether a delivery's run got as far as its first event."""
         try:
-            run_id = read_request(delivery.data).run_id or self._derived_id(delivery)
+            given = read_request(delivery.data).run_id
         except EvolventError:
             return False
-        return await self._parts.journal.last(run_id) is not None
+        subject = subjects.run_events(given or await self._derived_id(delivery.sequence))
+        return await self._parts.bus.last_of(RUNS, subject) is not None
 
     async def serve(self, delivery: Delivery) -> float | None:
         """Serve a delivery until its run ends or waits.
@@ -95,8 +101,9 @@ class RunDesk:
             raise Refused(error.info()) from error
         principal = principal_of(delivery.subject)
         met = Met(request, delivery.sequence, request_hash(delivery.data), delivery.delivered, principal)
-        run_id = request.run_id or self._derived_id(delivery)
-        if run_id in self._actors:
+        run_id = request.run_id or await self._derived_id(delivery.sequence)
+        driven = self._actors.get(run_id)
+        if driven is not None and driven.state.request_seq == met.sequence:
             return _LATER_SECONDS
         state = await self._known(run_id, met)
         if state is None:
@@ -106,13 +113,16 @@ class RunDesk:
             state = await self._fold(run_id)
         return await self._meet(state, met, delivery)
 
-    def _derived_id(self, delivery: Delivery) -> str:
-        return subjects.run_id_of(self._created_at, delivery.sequence)
+    async def _derived_id(self, sequence: int) -> str:
+        if not self._created_at:
+            await self.learn_namespace()
+        return subjects.run_id_of(self._created_at, sequence)
 
     async def _known(self, run_id: str, met: Met) -> RunState | None:
         """Return the run's state where it may have begun already; None where its journal must be empty."""
-        if met.delivered == 1 and met.request.run_id is None:
-            return None
+        is_fresh = met.delivered == 1 and met.request.resume is None
+        if is_fresh and (met.request.run_id is None or await self._runs.exists(run_id) is None):
+            return None  # were its journal not empty, the fence of the first append would say so
         state = await self._fold(run_id)
         if state.started is not None or state.status.is_final or met.request.resume is not None:
             return state
@@ -161,7 +171,7 @@ class RunDesk:
             run_id = read_request(stored.data).run_id
         except EvolventError:
             return False
-        return (run_id or subjects.run_id_of(self._created_at, stored.sequence)) == state.run_id
+        return (run_id or await self._derived_id(stored.sequence)) == state.run_id
 
     async def _begin(self, run_id: str, met: Met, delivery: Delivery, *, after: RunState | None = None) -> bool:
         """Append the first event and drive; False where the journal turned out not to be empty."""
@@ -179,9 +189,7 @@ class RunDesk:
             return False
         reach("run.started")
         state = reduce(before, event, sequence)
-        structlog.get_logger("run").info(
-            "started", run_id=run_id, goal=goal, priority=priority, agent=event.routing.chosen
-        )
+        _log.debug("started", run_id=run_id, goal=goal, priority=priority, agent=event.routing.chosen)
         await self._drive(RunActor(state, self._parts, self._turns, lease=lease), refusal)
         return True
 
@@ -264,7 +272,7 @@ class RunDesk:
             event = event.model_copy(update={"state": None})
             sequence = await self._parts.journal.append(event)
         reach("run.resumed")
-        structlog.get_logger("run").info("resumed", run_id=state.run_id, attempt=event.attempt, cause=cause)
+        _log.info("resumed", run_id=state.run_id, attempt=event.attempt, cause=cause)
         await self._drive(RunActor(reduce(state, event, sequence), self._parts, self._turns), None)
 
     async def _drive(self, actor: RunActor, refusal: Refusal | None) -> None:
@@ -273,7 +281,7 @@ class RunDesk:
         try:
             state = await actor.drive(refusal=refusal)
             reach("run.final_stored")
-            structlog.get_logger("run").info(
+            _log.debug(
                 str(state.status), run_id=run_id, cost_microusd=state.totals.cost_microusd, attempt=state.attempt
             )
         finally:
