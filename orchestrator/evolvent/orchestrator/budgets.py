@@ -21,7 +21,7 @@ from evolvent.events.subjects import Priority
 from evolvent.orchestrator.llm import pricing
 from evolvent.orchestrator.settings import ResourceSettings
 from evolvent.storage.bookings import Booking
-from evolvent.storage.budgets import Limits
+from evolvent.storage.budgets import MAX_MICROUSD, Limits
 from evolvent.storage.leases import LeaseAsk, Limit, RateLimit, Refused
 from evolvent.storage.settlements import Settlement
 
@@ -263,7 +263,8 @@ def booking_of(events: Iterable[RunMoney]) -> Booking:
 def _settlement(run_id: str, turn: _TurnMoney, lease: LeaseInfo) -> Settlement:
     return Settlement(
         lease.lease_id,
-        max(0, turn.cost_microusd),
+        # An absurd bill is booked as the most that can be: one that no ledger takes would hold back everybody's.
+        min(MAX_MICROUSD, max(0, turn.cost_microusd)),
         goal=lease.goal,
         model=lease.model,
         run_id=run_id,

@@ -26,7 +26,7 @@ from evolvent.orchestrator.budgets import (
 )
 from evolvent.orchestrator.llm.pricing import Price, PriceTable
 from evolvent.orchestrator.settings import ResourceSettings
-from evolvent.storage.budgets import Limits
+from evolvent.storage.budgets import MAX_MICROUSD, Limits
 from evolvent.storage.leases import Limit, RateLimit, Refused
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -150,3 +150,9 @@ def test_a_refusal_says_what_stands_and_what_to_do(refused: Refused, code: str, 
     error = refusal(refused, Limits(goal="g"), goal="g", model="m", held=20_000, day="2026-03-01")
     assert (error.code, error.retryable) == (code, retryable)
     assert words in error.message
+
+
+def test_an_absurd_bill_is_booked_and_holds_back_nobody() -> None:
+    event = AgentCompleted(**ENVELOPE, prev_seq=0, turns=(turn("l1", cost=10**30), turn("l2", cost=-5)))
+    money = RunMoney.model_validate_json(event.encode())
+    assert [item.cost_microusd for item in booking_of([money]).settlements] == [MAX_MICROUSD, 0]
