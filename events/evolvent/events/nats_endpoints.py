@@ -87,7 +87,10 @@ class EndpointHost:
 
     async def _fail(self, reply: str, info: ErrorInfo) -> None:
         headers = {ERROR: info.code, "Nats-Service-Error": info.code, "Nats-Service-Error-Code": "500"}
-        await self._client.publish(reply, info.model_dump_json().encode(), headers=headers)
+        try:
+            await self._client.publish(reply, info.model_dump_json().encode(), headers=headers)
+        except Exception as error:  # noqa: BLE001  # the connection is gone; the caller takes silence for that
+            _log.warning("could not answer", code=info.code, error=str(error))
 
 
 class _Beat:

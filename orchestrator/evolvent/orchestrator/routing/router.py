@@ -100,8 +100,10 @@ class Router:
             async def once() -> bytes:
                 return await self._bus.call(subject, body, timeout_seconds=15.0)
 
-            data = await patiently(once, clock=self._clock, limit_seconds=self._wait_seconds)
+            try:
+                data = await patiently(once, clock=self._clock, limit_seconds=self._wait_seconds)
+            finally:
+                self._spawning.pop(goal, None)
             spec = AgentReply.decode(data).spec
-        self._spawning.pop(goal, None)
         self._known[goal] = (self._clock.monotonic(), [spec])
         return spec
