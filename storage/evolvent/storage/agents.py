@@ -103,14 +103,8 @@ class AgentStore:
         now = self._clock.now()
 
         async def work(session: AsyncSession) -> AgentSpec:
-            if key is not None:
-                same = (await session.exec(select(AgentDefinitionRow).where(AgentDefinitionRow.key == key))).first()
-                if same is not None:
-                    if same.status != "active":
-                        await _check_room(session, same.goal, most)
-                    same.status, same.retired_at = "active", None
-                    session.add(same)
-                    return await _version(session, same.agent_id, same.spec_hash)
+            if key is not None and (known := await _of_key(session, key, most)) is not None:
+                return known
             row = await session.get(AgentDefinitionRow, spec.agent_id)
             if row is None:
                 await _check_room(session, spec.goal, most)
@@ -247,6 +241,18 @@ class AgentStore:
         query = select(AgentDefinitionRow).where(*where).order_by(col(AgentDefinitionRow.agent_id))
         async with self._database.reading() as session:
             return (await session.exec(query.limit(limit).offset(offset))).all()
+
+
+async def _of_key(session: AsyncSession, key: str, most: int | None) -> AgentSpec | None:
+    """Return the agent that was put with this key, active again."""
+    same = (await session.exec(select(AgentDefinitionRow).where(AgentDefinitionRow.key == key))).first()
+    if same is None:
+        return None
+    if same.status != "active":
+        await _check_room(session, same.goal, most)
+    same.status, same.retired_at = "active", None
+    session.add(same)
+    return await _version(session, same.agent_id, same.spec_hash)
 
 
 async def _check_room(session: AsyncSession, goal: str, most: int | None) -> None:
