@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.house import House, MakeHouse, effects, types
 from support.neighbours import PlayedLoader, request_body
+from support.runs import AGENT
 
 from evolvent.events import subjects
 from evolvent.events.errors import Category, ErrorInfo
@@ -233,3 +234,25 @@ async def _until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not come to pass")
+
+
+async def test_invented_goals_share_the_default_generalist(house: MakeHouse) -> None:
+    here = await house("hi")
+    chosen = set()
+    for goal in ("default", "invented", "another"):
+        run_id = await here.publish(subject=f"evolvent.requests.medium.{goal}")
+        first = (await here.events(run_id))[0]
+        assert isinstance(first, WorkflowStarted)
+        chosen.add(first.routing.chosen)
+        assert first.goal == goal
+    assert len(chosen) == 1
+
+
+async def test_a_retired_agent_takes_no_more_work(house: MakeHouse) -> None:
+    here = await house("never")
+    agents = here.stores[0]
+    await agents.put(AGENT, created_by="test")
+    await agents.retire(AGENT.agent_id)
+    events = await here.events(await here.publish(request_body(agent_id=AGENT.agent_id)))
+    assert types(events)[-1] == "workflow_failed"
+    assert "retired" in events[-1].error.message  # type: ignore[attr-defined]

@@ -65,6 +65,10 @@ _CURRENT = Statement(
     "SELECT v.spec_json FROM agents a JOIN agent_versions v ON v.agent_id = a.agent_id AND v.spec_hash = a.spec_hash"
     " WHERE a.agent_id = :agent_id"
 )
+_ACTIVE = Statement(
+    "SELECT v.spec_json, a.status FROM agents a"
+    " JOIN agent_versions v ON v.agent_id = a.agent_id AND v.spec_hash = a.spec_hash WHERE a.agent_id = :agent_id"
+)
 _PINNED = Statement("SELECT spec_json FROM agent_versions WHERE agent_id = :agent_id AND spec_hash = :spec_hash")
 _BY_KEY = Statement("SELECT agent_id FROM agents WHERE key = :key AND status = 'active'")
 
@@ -155,6 +159,19 @@ class AgentStore:
         if not rows:
             version = f" with spec {spec_hash}" if spec_hash else ""
             raise NotFound(f"There is no agent {agent_id!r}{version}; `evolvent agents list` shows them all.")
+        return _spec(agent_id, rows[0][0])
+
+    async def get_active(self, agent_id: str) -> AgentSpec:
+        """Return the current spec of an agent that takes work.
+
+        Raises:
+            NotFound: there is no such agent, or it is retired.
+        """
+        rows = await self._database.look_up(lambda conn: _ACTIVE.rows(conn, {"agent_id": agent_id}))
+        if not rows:
+            raise NotFound(f"There is no agent {agent_id!r}; `evolvent agents list` shows them all.")
+        if rows[0][1] != "active":
+            raise NotFound(f"Agent {agent_id!r} is {rows[0][1]} and takes no more work; name another one, or none.")
         return _spec(agent_id, rows[0][0])
 
     async def find_by_key(self, key: str) -> AgentSpec | None:

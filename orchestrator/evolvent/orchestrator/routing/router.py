@@ -19,6 +19,7 @@ from evolvent.orchestrator.routing.selection import rank
 from evolvent.storage.agents import AgentStore
 
 GENERALIST = "assistant"
+DEFAULT_GOAL = "default"
 _FRESH_SECONDS = 2.0
 _GOALS_KEPT = 1000
 _CANDIDATES = 50
@@ -58,13 +59,19 @@ class Router:
             return Route(decision, error=error.info())
 
     async def _named(self, agent_id: str) -> Route:
-        spec = await self._agents.get(agent_id)
+        spec = await self._agents.get_active(agent_id)
         return Route(RoutingDecision(served_by=ServedBy.AGENT, chosen=agent_id, reason="named in the request"), spec)
 
     async def _best(self, message: str, goal: str) -> Route:
-        candidates = await self._candidates(goal)
+        """Choose among the goal's agents; a goal without any is served by those of `default`.
+
+        So requests that invent goals spawn no agents: only `default` gets a generalist by itself.
+        """
+        candidates, whose = await self._candidates(goal), goal
+        if not candidates and goal != DEFAULT_GOAL:
+            candidates, whose = await self._candidates(DEFAULT_GOAL), DEFAULT_GOAL
         if not candidates:
-            spec = await self._spawn(goal)
+            spec = await self._spawn(DEFAULT_GOAL)
             reason = f"no agent for goal {goal!r} yet: a generalist was spawned"
             return Route(RoutingDecision(served_by=ServedBy.AGENT, chosen=spec.agent_id, reason=reason), spec)
         ranked = rank(candidates, message)
@@ -72,7 +79,7 @@ class Router:
         decision = RoutingDecision(
             served_by=ServedBy.AGENT,
             chosen=best.spec.agent_id,
-            reason="the only agent of its goal" if second is None else "the best match of its goal's agents",
+            reason=f"the only agent of {whose!r}" if second is None else f"the best match of the agents of {whose!r}",
             scores=best.scores,
             runner_up=second.spec.agent_id if second else None,
             runner_up_scores=second.scores if second else {},
