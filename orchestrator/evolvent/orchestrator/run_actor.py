@@ -87,6 +87,7 @@ class RunActor:
         finally:
             timer.cancel()
             await self._stop_activities()
+            self._turns.settle(self._tick.turns)  # made, and told by nobody's event
 
     async def _say_tick(self) -> bool:
         """Append the event of what was observed, if there is anything to say."""
@@ -128,6 +129,7 @@ class RunActor:
     async def append(self, event: RunEvent) -> None:
         """Store an event and take it into the state."""
         sequence = await self._parts.journal.append(event)
+        self._turns.settle(event.turns)
         self.state = reduce(self.state, event, sequence)  # type: ignore[arg-type]  # every RunEvent is one of AnyRunEvent
         if isinstance(event, WorkflowSuspended):
             _log.info("suspended", run_id=self.state.run_id, reason=event.reason, detail=event.detail)

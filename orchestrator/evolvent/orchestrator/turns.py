@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import datetime
 
 from evolvent.events import subjects
@@ -108,9 +109,12 @@ class TurnTaker:
         reply = await self._invoke(call)
         reach("turn.replied")
         record = self._record(step, spec, lease, reply, started_at, tools)
-        record = record.model_copy(update={"duration_seconds": round(self._parts.clock.monotonic() - began, 6)})
-        self._parts.spawn(self._settle(record))
-        return record
+        return record.model_copy(update={"duration_seconds": round(self._parts.clock.monotonic() - began, 6)})
+
+    def settle(self, turns: Iterable[TurnRecord]) -> None:
+        """Tell what turns cost, once their event is stored: told earlier, it would only delay that."""
+        for record in turns:
+            self._parts.spawn(self._settle(record))
 
     def offered(self, state: RunState, task_id: str) -> frozenset[str]:
         """Return the names of the tools that a task's agent was offered."""

@@ -33,7 +33,7 @@ from evolvent.storage.runs import RunStore
 
 _BATCH = 500
 _LINGER_SECONDS = 0.02
-"""What follows the reply needs no haste: a run's events are recorded in one transaction, and those of its neighbours."""
+"""Nobody waits for the records: one transaction for a run's events, and for those of its neighbours."""
 _PURGE_SECONDS = 60.0
 _PURGE_MARGIN = 1000
 _PENDING_COUNTS = timedelta(days=1)
