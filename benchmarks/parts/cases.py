@@ -112,7 +112,9 @@ def _evolvent(stack: ExitStack, case: Case, folder: Path, durability: str) -> Ru
         command = [sys.executable, "-m", "benchmarks.parts.platform_process", str(folder), json.dumps(overrides)]
         started = [_spawn(stack, command, log)]
     else:
-        model = _spawn(stack, [sys.executable, "-m", "evolvent.platform.scripted_model"], log)
+        model = _spawn(
+            stack, [sys.executable, "-m", "evolvent.platform.scripted_model", "--latency-ms=0", "--ms-per-token=0"], log
+        )
         overrides["model"] = {"base_url": _ready(model, log), "api_key": "none"}
         command = [sys.executable, "-m", "evolvent.platform.cli", "up", "--data-dir", str(folder)]
         command += ["--processes"] if case.kind == "processes" else []
