@@ -256,3 +256,16 @@ async def test_a_retired_agent_takes_no_more_work(house: MakeHouse) -> None:
     events = await here.events(await here.publish(request_body(agent_id=AGENT.agent_id)))
     assert types(events)[-1] == "workflow_failed"
     assert "retired" in events[-1].error.message  # type: ignore[attr-defined]
+
+
+async def test_a_request_that_no_consumer_takes_is_dead_lettered_by_the_sweep(house: MakeHouse) -> None:
+    here = await house("hi")
+    for subject in ("evolvent.requests.urgent.default", "evolvent.requests.medium", "evolvent.requests.a.b.c.d.e"):
+        await here.bus.append(subject, request_body())
+    await here.orchestrators[0].sweep()
+    await here.until_acked()
+    dead = await here.bus.last_of(DEAD_LETTERS, "evolvent.dead.REQUESTS")
+    assert dead is not None
+    assert dead.headers["Evolvent-Error-Code"] == "subject.invalid"
+    assert (await here.bus.admin.stream_state(DEAD_LETTERS)).messages == 3
+    assert not here.loader.asked

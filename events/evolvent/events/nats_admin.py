@@ -78,6 +78,12 @@ class StreamAdmin:
             size_bytes=state["bytes"],
         )
 
+    async def subjects_in(self, stream: str, subject: str) -> dict[str, int]:
+        """Return the subjects under a pattern that a stream holds messages of, and how many of each."""
+        body = json.dumps({"subjects_filter": subject}).encode()
+        data = await self._api(f"$JS.API.STREAM.INFO.{stream}", body)
+        return dict(data["state"].get("subjects") or {})
+
     async def consumer_state(self, stream: str, durable: str) -> ConsumerState:
         """Return how far a durable consumer is."""
         data = await self._api(f"$JS.API.CONSUMER.INFO.{stream}.{durable}", b"")

@@ -28,6 +28,7 @@ from evolvent.orchestrator.run_actor import Superseded
 from evolvent.orchestrator.run_desk import Refused, RunDesk
 from evolvent.orchestrator.run_parts import RunParts
 from evolvent.orchestrator.settings import OrchestratorSettings
+from evolvent.orchestrator.strays import SWEEP_SECONDS, bury_strays
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.runs import RunStore
@@ -79,8 +80,9 @@ class AgentOrchestrator(Service):
         return {subjects.ALL_NUDGES: self._on_nudge}
 
     async def on_start(self) -> None:
-        """Learn what run_ids are made from."""
+        """Learn what run_ids are made from, and look out for requests that nobody will ever take."""
         await self._desk.learn_namespace()
+        self.spawn(self.every(SWEEP_SECONDS, self.sweep))
         self.bus.on_reconnect.append(self._desk.forget_namespace)
 
     async def start(self) -> None:
@@ -99,6 +101,10 @@ class AgentOrchestrator(Service):
             self.let_go(delivery)
             await delivery.nak()
         await super().stop(drain_seconds=drain_seconds)
+
+    async def sweep(self) -> None:
+        """Dead-letter the requests whose subjects no consumer takes."""
+        await bury_strays(self)
 
     def _take(self, delivery: Delivery) -> None:
         self.spawn(self._serve(delivery))
