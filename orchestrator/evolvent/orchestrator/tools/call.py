@@ -132,9 +132,11 @@ class _Begun:
 
 
 def _begin(registry: ToolRegistry, call: ToolCall, ctx: ToolContext, clock: Clock, *, attempt: int) -> _Begun:
-    """Complete the context. Folders always come from the registry's settings: no caller can widen them by mistake."""
+    """Complete the context. Folders and resources always come from the registry: no caller can widen them."""
     key = ctx.idempotency_key or idempotency_key(ctx.run_id, ctx.task_id, call.call_id)
-    ctx = replace(ctx, folders=registry.folders, started_at=clock.now(), idempotency_key=key)
+    ctx = replace(
+        ctx, folders=registry.folders, resources=registry.resources, started_at=clock.now(), idempotency_key=key
+    )
     return _Begun(registry.find(call.name), call, ctx, attempt, clock.monotonic())
 
 

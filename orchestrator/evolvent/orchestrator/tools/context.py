@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 class ToolContext:
     """Who asked, within which run, and under which key the call may be repeated.
 
-    `folders` and `started_at` are set by `call_tool`, from the registry's settings and the injected clock.
+    `folders`, `resources` and `started_at` are set by `call_tool`, from the registry and the injected clock.
     """
 
     run_id: str
@@ -29,6 +30,8 @@ class ToolContext:
     folders: tuple[Path, ...] = ()
     """The only folders that file tools may look into."""
     started_at: datetime | None = None
+    resources: Mapping[str, object] = field(default_factory=dict)
+    """What the platform lends to tools, by name: the registry's `provide`. A tool checks what it takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Found:
         return "/".join(self.parts)
 
 
-def usable_folders(folders: Sequence[Path]) -> tuple[Path, ...]:
+def usable_folders(folders: Sequence[Path], *, setting: str = "tools.allowed_folders") -> tuple[Path, ...]:
     """Return the operator's folders as absolute paths without symbolic links.
 
     Raises:
@@ -52,11 +52,9 @@ def usable_folders(folders: Sequence[Path]) -> tuple[Path, ...]:
     for folder in folders:
         path = Path(folder).expanduser().resolve()
         if not path.is_dir():
-            raise ConfigInvalid(f"The setting `tools.allowed_folders` names {str(folder)!r}, which is no folder.")
+            raise ConfigInvalid(f"The setting `{setting}` names {str(folder)!r}, which is no folder.")
         if path == Path("/") or any(path.is_relative_to(pseudo) for pseudo in _PSEUDO_FOLDERS):
-            raise ConfigInvalid(
-                f"The setting `tools.allowed_folders` names {str(folder)!r}; no tool may look in there."
-            )
+            raise ConfigInvalid(f"The setting `{setting}` names {str(folder)!r}; no tool may look in there.")
         if path not in usable:
             usable.append(path)
     return tuple(usable)

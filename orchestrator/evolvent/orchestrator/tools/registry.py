@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from evolvent.events.errors import ConfigInvalid, NotFound
 from evolvent.events.language.agents import AgentSpec
@@ -66,6 +66,21 @@ class ToolRegistry:
         self._tools: dict[str, Tool] = {}
         self._grants: dict[str, frozenset[str]] = {}
         self._usage: dict[str, ToolUsage] = {}
+        self._resources: dict[str, object] = {}
+
+    @property
+    def resources(self) -> Mapping[str, object]:
+        """What tools are lent, by name."""
+        return MappingProxyType(self._resources)
+
+    def provide(self, name: str, resource: object) -> None:
+        """Lend something to tools, as `ctx.resources[name]`. Whoever made it closes it.
+
+        Raises:
+            ConfigInvalid: If something else has that name.
+        """
+        if self._resources.setdefault(name, resource) is not resource:
+            raise ConfigInvalid(f"Tools are lent a resource {name!r} already; give this one another name.")
 
     def register(self, thing: Tool | Callable[..., object]) -> None:
         """Add a tool, or a function marked with `@tool`. Adding the same one again changes nothing.
