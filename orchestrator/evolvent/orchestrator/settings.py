@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,6 +29,36 @@ class OrchestratorSettings(BaseModel):
     """How long a turn waits for a loader or resource manager that is away, before the turn fails."""
     ack_wait_seconds: float = Field(default=10.0, gt=0)
     """How long a silent owner keeps a run."""
+
+
+class LogSourceSettings(BaseModel):
+    """Where the diagnostic tools look: log files on this machine, or a Splunk server."""
+
+    model_config = _FROZEN
+
+    source: Literal["files", "splunk"] = "files"
+    """`files`: an index of local files. `splunk`: a server's REST API."""
+    folders: tuple[Path, ...] = ()
+    """Whose files are indexed; without any, those of `tools.allowed_folders`."""
+    max_index_gigabytes: float = Field(default=4.0, gt=0)
+    """How much text the index takes in; the rest is left out, and answers say that they are not complete."""
+    splunk_url: str | None = None
+    """Splunk's management port: https://host:8089."""
+    splunk_token: SecretStr | None = None
+    """A Splunk authentication token."""
+    splunk_username: str | None = None
+    """Instead of a token, with a password."""
+    splunk_password: SecretStr | None = None
+    """The password of that user."""
+    splunk_ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    """How long Splunk may take for one answer."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every value that no log line and no error may hold."""
+        held = (self.splunk_token, self.splunk_password)
+        return tuple(secret.get_secret_value() for secret in held if secret is not None)
 
 
 class LoaderSettings(BaseModel):

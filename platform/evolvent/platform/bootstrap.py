@@ -25,6 +25,8 @@ from evolvent.orchestrator.lazy_loader import LazyLoader
 from evolvent.orchestrator.llm.client import Model
 from evolvent.orchestrator.llm.openai_client import OpenAIModel
 from evolvent.orchestrator.llm.pricing import PriceTable
+from evolvent.orchestrator.logs.opening import TOOL_MODULE, log_source
+from evolvent.orchestrator.logs.source import RESOURCE, LogSource
 from evolvent.orchestrator.resource_manager import ResourceManager
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.tools.registry import ToolSettings
@@ -53,6 +55,8 @@ class Shared:
     databases: Databases
     model: Model
     clock: SystemClock = field(default_factory=SystemClock)
+    logs: LogSource | None = None
+    """Made with the tools, since only they ask it; closed with everything else."""
 
     def agents(self) -> AgentStore:
         """Return the store of agent specs."""
@@ -76,8 +80,24 @@ class Shared:
             store_blob=BlobStore(self.databases.records, self.clock).put,
         )
         registry.load_builtin()
+        self.logs = self.logs or log_source(
+            wanted.logs,
+            data_dir=self.settings.data_dir,
+            clock=self.clock,
+            other_folders=wanted.allowed_folders,
+        )
+        if self.logs is not None:
+            registry.provide(RESOURCE, self.logs)
+            registry.load_modules((TOOL_MODULE,))
         registry.load_modules(wanted.modules)
         return registry
+
+    async def close(self) -> None:
+        """Close what the services had in common."""
+        if self.logs is not None:
+            await self.logs.close()
+        await self.model.close()
+        await self.databases.close()
 
 
 def _recorder(bus: NatsBus, shared: Shared) -> Service:
@@ -168,8 +188,7 @@ class Assembly:
         for bus in self._buses:
             await bus.close()
         if self._shared is not None:
-            await self._shared.model.close()
-            await self._shared.databases.close()
+            await self._shared.close()
         self.services, self._buses, self._shared = [], [], None
 
     async def _start(self) -> None:

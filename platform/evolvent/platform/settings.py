@@ -19,7 +19,7 @@ from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from evolvent.events.errors import ConfigInvalid
 from evolvent.improvement.settings import ImprovementSettings
-from evolvent.orchestrator.settings import LoaderSettings, OrchestratorSettings, ResourceSettings
+from evolvent.orchestrator.settings import LoaderSettings, LogSourceSettings, OrchestratorSettings, ResourceSettings
 from evolvent.platform.connection import usual_data_dir
 from evolvent.platform.environment import ALIASES, DELIMITER, PREFIX, Problem, aliased
 from evolvent.platform.settings_file import read_settings_file
@@ -66,6 +66,8 @@ class ToolsSettings(BaseModel):
     """How often one agent may call one tool."""
     tool_rates: dict[str, int] = {}
     """The same for single tools."""
+    logs: LogSourceSettings = LogSourceSettings()
+    """Where the diagnostic tools look."""
 
 
 class MetricsSettings(BaseModel):
@@ -153,7 +155,8 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Return every value that no log line and no error may hold."""
         held = (self.model.api_key, self.nats, self.database)
-        return tuple(secret.get_secret_value() for secret in held if secret is not None)
+        own = tuple(secret.get_secret_value() for secret in held if secret is not None)
+        return own + self.tools.logs.secrets()
 
 
 class _Environment(EnvSettingsSource):

@@ -7,8 +7,11 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from evolvent.events.clock import SystemClock
 from evolvent.events.errors import ConfigInvalid, PriceUnknown
 from evolvent.orchestrator.llm.pricing import PriceTable
+from evolvent.orchestrator.logs.files import SETTING as FOLDERS
+from evolvent.orchestrator.logs.opening import log_source
 from evolvent.platform.environment import Problem, check_names
 from evolvent.platform.settings import Settings
 
@@ -58,11 +61,19 @@ def _model(settings: Settings) -> list[Problem]:
 
 
 def _tools(settings: Settings) -> list[Problem]:
-    return [
-        Problem("tools.allowed_folders", f"{folder} is no folder that can be read.", "Correct or remove it.")
-        for folder in settings.tools.allowed_folders
+    wanted = settings.tools
+    found = [
+        Problem(where, f"{folder} is no folder that can be read.", "Correct or remove it.")
+        for where, folders in (("tools.allowed_folders", wanted.allowed_folders), (FOLDERS, wanted.logs.folders))
+        for folder in folders
         if not (folder.expanduser().is_dir() and os.access(folder.expanduser(), os.R_OK))
     ]
+    if wanted.logs.source == "splunk":
+        try:
+            log_source(wanted.logs, data_dir=settings.data_dir, clock=SystemClock())
+        except ConfigInvalid as error:
+            found.append(Problem("tools.logs", str(error), "Correct it."))
+    return found
 
 
 def _durability(settings: Settings) -> list[Problem]:

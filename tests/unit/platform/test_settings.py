@@ -141,3 +141,19 @@ def test_problems_are_listed_all_at_once_and_production_is_stricter() -> None:
     assert {p.where for p in found if not p.is_warning} == {"tools.allowed_folders", "budget.policy"}
     strict = problems(load_settings(environment={**environment, "EVOLVENT_PROFILE": "production"}), {})
     assert {"model", "loader.default_model"} <= {p.where for p in strict if not p.is_warning}
+
+
+def test_the_log_source_is_set_and_its_token_is_a_secret() -> None:
+    token = "splunk-token-0123456789"
+    settings = load_settings(
+        environment={
+            "EVOLVENT_TOOLS__LOGS__SOURCE": "splunk",
+            "EVOLVENT_TOOLS__LOGS__SPLUNK_URL": "http://splunk.example:8089",
+            "EVOLVENT_TOOLS__LOGS__SPLUNK_TOKEN": token,
+        }
+    )
+    assert settings.secrets() == (token,)
+    assert token not in settings.model_dump_json()
+    assert [problem.where for problem in problems(settings, {}) if "https" in problem.what] == ["tools.logs"]
+    missing = load_settings(environment={"EVOLVENT_TOOLS__LOGS__FOLDERS": '["/nowhere/at/all"]'})
+    assert "tools.logs.folders" in [problem.where for problem in problems(missing, {})]
