@@ -127,17 +127,7 @@ class AgentStore:
                 row.version, row.spec_hash = row.version + 1, spec.spec_hash
                 row.specialty, row.goal, row.model = spec.specialty, spec.goal, spec.model
             session.add(row)
-            if await session.get(AgentVersionRow, (spec.agent_id, spec.spec_hash)) is None:
-                session.add(
-                    AgentVersionRow(
-                        agent_id=spec.agent_id,
-                        spec_hash=spec.spec_hash,
-                        version=row.version,
-                        spec_json=spec.model_dump_json(),
-                        source=source,
-                        created_at=now,
-                    )
-                )
+            await _add_version(session, spec, row.version, source=source, now=now)
             return spec
 
         return await self._database.write(work)
@@ -285,6 +275,21 @@ async def _check_room(session: AsyncSession, goal: str, most: int | None) -> Non
     )
     if (await session.exec(query)).one() >= most:
         raise AgentLimitReached
+
+
+async def _add_version(session: AsyncSession, spec: AgentSpec, version: int, *, source: str, now: datetime) -> None:
+    if await session.get(AgentVersionRow, (spec.agent_id, spec.spec_hash)) is not None:
+        return
+    session.add(
+        AgentVersionRow(
+            agent_id=spec.agent_id,
+            spec_hash=spec.spec_hash,
+            version=version,
+            spec_json=spec.model_dump_json(),
+            source=source,
+            created_at=now,
+        )
+    )
 
 
 async def _version(session: AsyncSession, agent_id: str, spec_hash: str) -> AgentSpec:
