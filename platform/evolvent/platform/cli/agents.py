@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evolvent.platform.cli.frame import AsJson, DataDir, connect, examples, execute, fail, group, print_json, print_rows
+from evolvent.platform.visible import visible
 
 if TYPE_CHECKING:
     from evolvent.events.language.agents import AgentSpec
@@ -120,4 +121,4 @@ def _print_spec(spec: AgentSpec, *, as_json: bool) -> None:
         print_json(document)
         return
     for name, value in document.items():
-        typer.echo(f"{name}: {value}")
+        typer.echo(visible(f"{name}: {value}"))

@@ -19,6 +19,7 @@ from evolvent.platform.cli.frame import (
     print_json,
     say,
 )
+from evolvent.platform.visible import visible
 
 if TYPE_CHECKING:
     from evolvent.platform.client import Answer, Ask, Step
@@ -120,7 +121,8 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
         print_json({key: document[key] for key in _KEYS})
         return
     if answer.ok:
-        typer.echo(answer.answer if answer.answer is not None else json.dumps(answer.output, ensure_ascii=False))
+        said = answer.answer if answer.answer is not None else json.dumps(answer.output, ensure_ascii=False)
+        typer.echo(visible(said))
     else:
         reason = answer.error.message if answer.error else "no reason was given."
         say(f"evolvent: the run {_ENDINGS[answer.status]}: {reason} {next_step(answer)}")
@@ -142,7 +144,7 @@ class _Terminal:
         self._is_inside_line = False
 
     def token(self, text: str) -> None:
-        typer.echo(text, err=True, nl=False)
+        typer.echo(visible(text), err=True, nl=False)
         self._is_inside_line = not text.endswith("\n")
 
     def step(self, step: Step) -> None:

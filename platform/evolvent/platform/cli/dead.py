@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evolvent.platform.cli.frame import AsJson, DataDir, connect, examples, execute, fail, group, print_json, print_rows
+from evolvent.platform.visible import visible
 
 if TYPE_CHECKING:
     from evolvent.events.bus import Stored
@@ -44,7 +45,7 @@ def show(sequence: Sequence, as_json: AsJson = False, data_dir: DataDir = None) 
         print_json(document)
         return
     for name, value in document.items():
-        typer.echo(f"{name}: {value}")
+        typer.echo(visible(f"{name}: {value}"))
 
 
 @commands.command(epilog=examples("evolvent dead retry 3"))

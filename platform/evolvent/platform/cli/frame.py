@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from evolvent.platform.visible import visible
+
 if TYPE_CHECKING:
     from evolvent.platform.client import Client
     from evolvent.platform.settings import Settings
@@ -116,7 +118,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Tell the person at the terminal something, on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(visible(text), err=True)
 
 
 def fail(text: str, code: int = FAILED) -> NoReturn:
@@ -130,5 +132,5 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".") or "0"
-    text = str(value).replace("\n", " ")
+    text = visible(str(value).replace("\n", " "))
     return text if len(text) <= 80 else text[:79] + "…"

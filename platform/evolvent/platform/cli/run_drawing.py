@@ -13,6 +13,7 @@ from evolvent.events.messages.runs import TurnRecord, WorkflowStarted
 from evolvent.platform.cli.ask import next_step
 from evolvent.platform.cli.run_story import Story
 from evolvent.platform.cli.steps import sentence, short_json
+from evolvent.platform.visible import visible
 
 _MARKS = {"done": "✓", "failed": "✗", "running": "…", "waiting": "·"}
 
@@ -22,20 +23,24 @@ def draw(story: Story) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     started = story.state.started
     for line in _header(story):
-        console.print(Text(line))
+        console.print(_shown(line))
     if started is not None:
         for line in _routing(started):
-            console.print(Text(line))
+            console.print(_shown(line))
     console.print(_tree(story))
     for step in story.steps():
         if step.type in ("workflow_resumed", "workflow_suspended", "cancel_requested", "approval_given"):
-            console.print(Text(sentence(step).strip()))
+            console.print(_shown(sentence(step).strip()))
     end = story.end
     if end is not None and end.answer is not None:
-        console.print(Text(f"answer: {end.answer}"))
+        console.print(_shown(f"answer: {end.answer}"))
     elif end is not None and not end.ok:
         reason = end.error.message if end.error else "no reason was given."
-        console.print(Text(f"{end.status}: {reason} {next_step(end) if end.status == 'suspended' else ''}".rstrip()))
+        console.print(_shown(f"{end.status}: {reason} {next_step(end) if end.status == 'suspended' else ''}".rstrip()))
+
+
+def _shown(text: str) -> Text:
+    return Text(visible(text))
 
 
 def _header(story: Story) -> list[str]:
@@ -68,7 +73,7 @@ def _routing(started: WorkflowStarted) -> list[str]:
 
 def _tree(story: Story) -> Tree:
     started = story.state.started
-    tree = Tree(Text(f"workflow {started.workflow.name} {started.workflow_hash[:12]}" if started else "no task yet"))
+    tree = Tree(_shown(f"workflow {started.workflow.name} {started.workflow_hash[:12]}" if started else "no task yet"))
     for task in story.state.tasks.values():
         _task(tree, task)
     return tree
@@ -79,15 +84,15 @@ def _task(tree: Tree, task: TaskState) -> None:
     cost = sum(turn.cost_microusd for turn in task.turns) / 1e6
     after = f" after {', '.join(spec.dependencies)}" if spec.dependencies else ""
     who = spec.agent_id or spec.tool or ""
-    branch = tree.add(Text(f"{_MARKS[task.status.value]} {spec.task_id}  {who}{after}  ${cost:.6f}"))
+    branch = tree.add(_shown(f"{_MARKS[task.status.value]} {spec.task_id}  {who}{after}  ${cost:.6f}"))
     calls = {call.call.call_id: call for call in task.calls}
     for turn in task.turns:
-        leaf = branch.add(Text(_turn(turn)))
+        leaf = branch.add(_shown(_turn(turn)))
         for asked in turn.reply.tool_calls if turn.reply else ():
             if asked.call_id in calls:
-                leaf.add(Text(_call(calls.pop(asked.call_id))))
+                leaf.add(_shown(_call(calls.pop(asked.call_id))))
     for call in calls.values():
-        branch.add(Text(_call(call)))
+        branch.add(_shown(_call(call)))
 
 
 def _turn(turn: TurnRecord) -> str:

@@ -20,6 +20,7 @@ from evolvent.platform.cli.frame import (
     print_rows,
     say,
 )
+from evolvent.platform.visible import visible
 
 if TYPE_CHECKING:
     from evolvent.storage.run_records import RunRecord
@@ -85,7 +86,7 @@ def follow(run_id: RunId, as_json: AsJson = False, data_dir: DataDir = None) -> 
         async with connect(data_dir) as client:
             async for step in client.follow(run_id):
                 last = step.type
-                print_json({"type": step.type, **step.data}) if as_json else typer.echo(sentence(step))
+                print_json({"type": step.type, **step.data}) if as_json else typer.echo(visible(sentence(step)))
         return last
 
     if execute(work) != "workflow_completed":

@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from evolvent.platform.visible import visible
+
 _WIDEST = 110
 _PLAIN_WIDTH = 100
 _INDENT = 3
@@ -43,7 +45,7 @@ class Teller:
 
     def line(self, text: str, *, style: str = "") -> None:
         """Write a line, wrapped where it is long."""
-        self._indented(Text(text, style=style))
+        self._indented(Text(visible(text), style=style))
 
     def note(self, text: str) -> None:
         """Write a line that explains."""
@@ -51,7 +53,7 @@ class Teller:
 
     def clipped(self, text: str, *, style: str = "") -> None:
         """Write exactly one line, cut where it is long."""
-        whole = Text(text.replace("\n", " "), style=style)
+        whole = Text(visible(text.replace("\n", " ")), style=style)
         whole.truncate(self.width, overflow="ellipsis")
         self._indented(whole)
 
