@@ -113,25 +113,26 @@ class LogIngest:
 
     def _looked_at(self, changed: list[Found], rows: list[IndexedFile], report: Ingested) -> list[_Seen]:
         by_inode = {(row.state.device, row.state.inode): row for row in rows}
-        seen: list[_Seen] = []
-        taken: set[tuple[int, int]] = set()
+        # A file may be listed under several names; the first counts.
+        seen: dict[tuple[int, int], _Seen] = {}
         for found in changed:
             if self._stop.is_set():
                 break
             try:
-                with _content(found) as (stream, state):
-                    if not state.head_length:
-                        self._done[_path(found)] = (found.size_bytes, found.modified_at)
-                        continue
-                    inode = (state.device, state.inode)
-                    if inode in taken:  # a second name of a file that was listed already
-                        continue
-                    taken.add(inode)
-                    row = by_inode.get(inode)
-                    seen.append(_Seen(found, state, row if row and _continues(stream, row) else None))
+                one = self._looked_into(found, by_inode)
             except _DAMAGED:
                 report.unreadable.append(_path(found))
-        return seen
+                continue
+            if one.state.head_length:
+                seen.setdefault((one.state.device, one.state.inode), one)
+            else:
+                self._done[_path(found)] = (found.size_bytes, found.modified_at)
+        return list(seen.values())
+
+    def _looked_into(self, found: Found, by_inode: dict[tuple[int, int], IndexedFile]) -> _Seen:
+        with _content(found) as (stream, state):
+            row = by_inode.get((state.device, state.inode))
+            return _Seen(found, state, row if row and _continues(stream, row) else None)
 
     def _take_over(self, seen: list[_Seen], gone: list[IndexedFile]) -> None:
         """Give new files the rows of those that are gone, where the content is the same."""
@@ -189,17 +190,21 @@ class LogIngest:
             for batch in _batches(stream, _before(stream, start), takes_rest=is_quiet or is_packed):
                 if self._stop.is_set() or start - row.offset > most_bytes:
                     return start - row.offset, False
-                lines = []
-                for data in batch.lines:
-                    text = data.decode("utf-8", "replace").replace("\0", "").rstrip("\r\n")
-                    if text and not text.isspace():
-                        host = (host_of(text) if names_host else None) or self._host
-                        lines.append(Line(times.read(text), host, text))
+                lines = self._events_in(batch, times, names_host=names_host)
                 end = start + batch.size_bytes
                 if not self._index.append(row.file_id, lines, start=start, end=end, tail_hash=_hash(batch.tail)):
                     return start - row.offset, False
                 start = end
             return start - row.offset, is_packed or start >= state.size_bytes
+
+    def _events_in(self, batch: _Batch, times: LineTimes, *, names_host: bool) -> list[Line]:
+        lines = []
+        for data in batch.lines:
+            text = data.decode("utf-8", "replace").replace("\0", "").rstrip("\r\n")
+            if text and not text.isspace():
+                host = (host_of(text) if names_host else None) or self._host
+                lines.append(Line(times.read(text), host, text))
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
