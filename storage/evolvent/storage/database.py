@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -161,9 +162,18 @@ def _url(where: str | Path, line: Line) -> URL:
         case "sqlite" if url.database:
             return _sqlite_file(Path(url.database), line)
         case "postgresql" | "postgres":
+            _require_drivers("psycopg", "asyncpg")
             return url
         case other:
             raise ConfigInvalid(f"{other!r} databases cannot be used; use sqlite:///folder or postgresql://host/name.")
+
+
+def _require_drivers(*names: str) -> None:
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise ConfigInvalid(
+            f"PostgreSQL needs {' and '.join(missing)}; install the extra `postgres` (in a clone: "
+            "`uv sync --extra postgres`), or leave the database out for SQLite."
+        )
 
 
 def _sqlite_file(path: Path, line: Line) -> URL:
