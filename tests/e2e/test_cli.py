@@ -249,6 +249,8 @@ async def test_the_connection_files_are_private_and_no_secret_is_in_the_log(plat
         assert b"evolvent_" in page.read()
     for name in ("client.json", "operator.json", "nats/state.json"):
         assert stat.S_IMODE((platform.data_dir / name).stat().st_mode) == 0o600
+    assert "database" not in found
+    assert json.loads((platform.data_dir / "operator.json").read_text())["database"] == str(platform.data_dir / "db")
     state = json.loads((platform.data_dir / "nats" / "state.json").read_text())
     log = platform.log.read_text()
     for secret in (*state["passwords"].values(), "sk-test"):

@@ -16,6 +16,7 @@ from support.runs import RUN, started
 
 from evolvent.events import subjects
 from evolvent.events.clock import Clock, SystemClock
+from evolvent.events.errors import RemoteError
 from evolvent.events.language.agents import AgentSpec
 from evolvent.events.language.conversation import ModelReply
 from evolvent.events.messages.calls import (
@@ -280,6 +281,18 @@ async def test_a_bill_above_its_lease_is_booked_told_and_closes_the_model(stage:
     assert refused.error is not None
     assert refused.error.code == "budget.model_closed"
     assert (await stage.lease(3, model="cheap")).lease is not None
+
+
+async def test_an_operator_reopens_a_model_that_an_overrun_closed(stage: Stage) -> None:
+    told = await stage.heard("budget_overrun")
+    lease = (await stage.lease(1)).lease
+    await stage.append(AgentCompleted.model_validate({**envelope("r1"), "turns": (turn(lease, cost=5000),)}))
+    await asyncio.wait_for(told.get(), 5)
+    reopen = SetBudget(goal="g", reopen_model="m").encode()
+    await stage.bus.call(subjects.endpoint("resources", "set_budget"), reopen)
+    assert (await stage.lease(2)).lease is not None
+    with pytest.raises(RemoteError, match="not closed"):
+        await stage.bus.call(subjects.endpoint("resources", "set_budget"), reopen)
 
 
 async def test_a_new_utc_day_has_a_new_budget(bus: NatsBus, tmp_path: Path) -> None:

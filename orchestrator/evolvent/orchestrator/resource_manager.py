@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from evolvent.events import subjects
 from evolvent.events.bus import Call, Delivery
 from evolvent.events.clock import Clock
-from evolvent.events.errors import PriceUnknown
+from evolvent.events.errors import NotFound, PriceUnknown
 from evolvent.events.fault_points import reach
 from evolvent.events.messages.calls import (
     BudgetList,
@@ -255,17 +255,26 @@ class ResourceManager(Service):
             return view
         return view.model_copy(update={"agents": await self._agents.count_active(view.goal)})
 
-    async def _set_budget(self, call: Call) -> bytes:
-        ask = SetBudget.decode(call.data)
-        goal = ask.goal if ask.goal == ALL_GOALS else subjects.token(ask.goal)
-        view = await self._ledger.set_limits(
+    async def _limited(self, goal: str, ask: SetBudget) -> BudgetView:
+        """Set the limits that are given, if any, and return how the goal stands."""
+        cap = None if ask.max_daily_usd is None else microusd(ask.max_daily_usd)
+        if ask.max_agents is None and ask.max_concurrent is None and cap is None and ask.policy is None:
+            return await self._ledger.usage(goal)
+        return await self._ledger.set_limits(
             goal,
             by="operator",
             max_agents=ask.max_agents,
             max_concurrent=ask.max_concurrent,
-            max_daily_microusd=None if ask.max_daily_usd is None else microusd(ask.max_daily_usd),
+            max_daily_microusd=cap,
             policy=ask.policy,
         )
+
+    async def _set_budget(self, call: Call) -> bytes:
+        ask = SetBudget.decode(call.data)
+        goal = ask.goal if ask.goal == ALL_GOALS else subjects.token(ask.goal)
+        if ask.reopen_model is not None and not await self._ledger.reopen_model(goal, ask.reopen_model):
+            raise NotFound(f"Model {ask.reopen_model!r} is not closed for goal {goal!r}; nothing was changed.")
+        view = await self._limited(goal, ask)
         self._told.clear()
         self._desk.wake()
         await self.emit(

@@ -28,6 +28,8 @@ class Connection:
     metrics_url: str | None = None
     console_url: str | None = None
     pid: int | None = None
+    database: str | None = field(default=None, repr=False)
+    """Where the databases are, for the operator only."""
 
 
 def read_connection(data_dir: Path, user: Literal["client", "operator"] = "client") -> Connection:
@@ -44,6 +46,7 @@ def read_connection(data_dir: Path, user: Literal["client", "operator"] = "clien
             metrics_url=found.get("metrics_url"),
             console_url=found.get("console_url"),
             pid=found.get("pid"),
+            database=found.get("database"),
         )
     except FileNotFoundError:
         raise NotRunning(
@@ -64,9 +67,10 @@ def usual_data_dir() -> Path:
 def write_external(data_dir: Path, url: str, extra: Mapping[str, object]) -> None:
     """Write client.json and operator.json of a platform on an external server: both speak as its one user."""
     make_private_folder(data_dir)
-    document = json.dumps({**extra, "nats_url": url, "pid": os.getpid()}, indent=2)
-    for user in ("client", "operator"):
-        write_private(data_dir / f"{user}.json", document)
+    document = {**extra, "nats_url": url, "pid": os.getpid()}
+    write_private(data_dir / "operator.json", json.dumps(document, indent=2))
+    document.pop("database", None)
+    write_private(data_dir / "client.json", json.dumps(document, indent=2))
 
 
 def forget_connection(data_dir: Path) -> None:

@@ -34,7 +34,14 @@ NOT_YET: Mapping[str, str] = {
 """Names that are known from elsewhere and change nothing here, with what is missing for them."""
 
 NOT_SETTINGS = frozenset(
-    {"EVOLVENT_CONFIG", "EVOLVENT_NATS_SERVER", "EVOLVENT_DATA", "EVOLVENT_DEBUG", "EVOLVENT_SUPERVISED_BY"}
+    {
+        "EVOLVENT_CONFIG",
+        "EVOLVENT_NATS_SERVER",
+        "EVOLVENT_DATA",
+        "EVOLVENT_DEBUG",
+        "EVOLVENT_SUPERVISED_BY",
+        "EVOLVENT_CRASH_AT",
+    }
 )
 """EVOLVENT_ names that are read by something other than the settings."""
 _LISTS = frozenset({("tools", "modules")})

@@ -265,4 +265,6 @@ def _new_password() -> str:
 def _connection(state: NatsState, user: str, extra: Mapping[str, object]) -> str:
     own = {"nats_url": state.url_for(user), "inbox_prefix": inbox_prefix(user)}
     rest = {"metrics_url": None, "console_url": None, "pid": None, **extra} if extra or user in RESERVED_NAMES else {}
+    if user != OPERATOR_USER:
+        rest.pop("database", None)
     return json.dumps({**rest, **own}, indent=2)

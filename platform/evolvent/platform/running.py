@@ -108,6 +108,7 @@ class Server:
     def announce(self, extra: Addresses) -> str:
         """Write how commands find this platform; return a sentence about where it listens."""
         folder = self._settings.data_dir
+        extra = {**extra, "database": self._settings.database_url}
         if self._embedded is None:
             write_external(folder, self.url_for(""), extra)
             return f"evolvent is ready on an external NATS server; data folder {folder}"

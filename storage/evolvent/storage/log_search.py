@@ -69,7 +69,7 @@ def search(
     """
     condition, values = condition_sql(query.condition)
     where = f"e.time_us >= ? AND e.time_us < ? AND {condition}"
-    given = [*between, *values]
+    given: list[str | int] = [*between, *values]
     most = min(limit, query.head or limit)
     with _limited(connection, most_seconds):
         connection.create_function("has_field", 4, _has_field, deterministic=True)

@@ -161,7 +161,7 @@ def _stored(row: WorkflowVersionRow) -> StoredWorkflow:
         workflow = Workflow.model_validate_json(row.document)
     except ValidationError as error:
         raise CorruptRecord(
-            f"Workflow {row.name!r}, version {row.version}, cannot be read ({error.error_count()} problems); put it again."
+            f"Workflow {row.name!r}, version {row.version}, cannot be read: {error.error_count()} problems."
         ) from error
     return StoredWorkflow(
         workflow,

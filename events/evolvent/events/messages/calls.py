@@ -193,6 +193,8 @@ class SetBudget(Message):
     max_concurrent: int | None = Field(default=None, ge=0)
     max_daily_usd: float | None = Field(default=None, ge=0, le=1_000_000_000)
     policy: str | None = None
+    reopen_model: str | None = None
+    """A model that an overrun closed for the goal, and that it may use again."""
 
 
 class SpawnPermit(Message):

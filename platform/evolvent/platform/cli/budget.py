@@ -46,15 +46,25 @@ def set_budget(
     policy: Annotated[
         str | None, typer.Option(help="At the limit: queue, cheaper_model, automation_only, ask or stop.")
     ] = None,
+    reopen: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Let the goal use a model again that an overrun closed.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Change a goal's limits; runs that wait for budget go on if there is enough now."""
     from evolvent.events.messages.calls import BudgetView, SetBudget
 
-    if daily is None and concurrent is None and agents is None and policy is None:
-        fail("evolvent: say what to change: --daily, --concurrent, --agents or --policy.", 2)
-    call = SetBudget(goal=goal, max_agents=agents, max_concurrent=concurrent, max_daily_usd=daily, policy=policy)
+    if daily is None and concurrent is None and agents is None and policy is None and reopen is None:
+        fail("evolvent: say what to change: --daily, --concurrent, --agents, --policy or --reopen.", 2)
+    call = SetBudget(
+        goal=goal,
+        max_agents=agents,
+        max_concurrent=concurrent,
+        max_daily_usd=daily,
+        policy=policy,
+        reopen_model=reopen,
+    )
     _print(BudgetView.decode(_call("set_budget", call, data_dir)), as_json=as_json)
 
 

@@ -76,10 +76,14 @@ def connect(data_dir: Path | None, *, operator: bool = False) -> Client:
 
 async def databases(data_dir: Path | None) -> Databases:
     """Open the databases of a platform, to read what is recorded."""
-    from evolvent.platform.connection import NotRunning
+    from evolvent.platform.connection import NotRunning, read_connection
     from evolvent.storage.database import Databases
 
     settings = load(data_dir)
+    if settings.database is None and (settings.data_dir / "operator.json").exists():
+        running = read_connection(settings.data_dir, "operator")
+        if running.database is not None:
+            return await Databases.open(running.database, durability=settings.durability)
     if settings.database is None and not settings.data_dir.is_dir():
         raise NotRunning(
             f"Nothing is recorded in {settings.data_dir}; start a platform with `evolvent up`, or name its --data-dir."
