@@ -133,6 +133,7 @@ async def test_dying_at_any_named_point_loses_and_repeats_nothing(
         "EVOLVENT_PRICES": PRICES,
         "EVOLVENT_TOOL_MODULES": "support.effects",
         "EVOLVENT_ORCHESTRATOR__ACK_WAIT_SECONDS": "0.6",
+        "EVOLVENT_ORCHESTRATOR__SILENCE_SECONDS": "1.5",
         "EVOLVENT_METRICS__ENABLED": "false",
         "EVOLVENT_DURABILITY": "process",
         "EFFECTS_FILE": str(effects),

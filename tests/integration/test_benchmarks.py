@@ -18,7 +18,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
 
 
-@pytest.mark.parametrize("case", ["evolvent", "evolvent_http"])
+@pytest.mark.parametrize("case", ["evolvent_http"])
 def test_a_tiny_round_beside_the_floor_loses_no_run(case: str) -> None:
     done = bench("requests", *TINY, "--cases", f"floor_j,{case}")
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -14,9 +19,11 @@ from evolvent.storage import (  # noqa: F401  # every row class of the three fam
     jobs,
     ledger_rows,
     run_rows,
+    workflows,
 )
 from evolvent.storage.database import Databases
-from evolvent.storage.migrations.upgrade import Line, version_table
+from evolvent.storage.migrations import upgrade as upgrade_module
+from evolvent.storage.migrations.upgrade import Line, newest, version_table
 from evolvent.storage.rows import DefinitionsRow, LedgerRow, RecordsRow
 
 
@@ -50,3 +57,24 @@ async def test_every_table_exists(databases: Databases) -> None:  # noqa: F811
             lambda conn: set(conn.dialect.get_table_names(conn, schema=None))
         )
         assert set(metadata.metadata.tables) <= names
+
+
+@pytest.mark.parametrize("line", list(Line))
+def test_the_newest_step_is_named_by_its_file(line: Line) -> None:
+    folder = Path(upgrade_module.__file__).parent / line
+    revisions = [
+        re.search(r'^revision = "(.+)"', path.read_text(), re.MULTILINE) for path in sorted(folder.glob("[0-9]*.py"))
+    ]
+    assert revisions[-1] is not None
+    assert newest(line) == revisions[-1].group(1)
+
+
+def test_a_process_that_finds_its_databases_up_to_date_does_not_import_alembic(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys; from evolvent.storage.database import Databases\n"
+        "async def main():\n    await (await Databases.open(sys.argv[1])).close()\n"
+        "asyncio.run(main()); print('alembic' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for _ in "12")
+    assert (first, second) == ("True", "False")

@@ -27,6 +27,9 @@ class OrchestratorSettings(BaseModel):
     """How long a model turn waits for a free slot of its goal, per call to the resource manager."""
     service_wait_seconds: float = Field(default=120.0, ge=0)
     """How long a turn waits for a loader or resource manager that is away, before the turn fails."""
+    silence_seconds: float = Field(default=3.5, ge=1.5)
+    """How long a loader or resource manager may say nothing before it is taken for dead; a living one says every
+    second that it is at work."""
     ack_wait_seconds: float = Field(default=10.0, gt=0)
     """How long a silent owner keeps a run."""
 

@@ -151,7 +151,10 @@ class TurnTaker:
             home = self._loader_of.get(call.agent_id)
             try:
                 answer = await self._parts.bus.call(
-                    subjects.endpoint("loader", "invoke", home), data, timeout_seconds=deadline
+                    subjects.endpoint("loader", "invoke", home),
+                    data,
+                    timeout_seconds=deadline,
+                    silence_seconds=self._parts.settings.silence_seconds,
                 )
                 reply = TurnReply.decode(answer)
                 self._remember(call.agent_id, reply.loader)
@@ -225,7 +228,10 @@ class TurnTaker:
         subject = subjects.endpoint("resources", "lease")
 
         async def once() -> bytes:
-            return await self._parts.bus.call(subject, body, timeout_seconds=settings.lease_wait_seconds + 5.0)
+            limit = settings.lease_wait_seconds + 5.0
+            return await self._parts.bus.call(
+                subject, body, timeout_seconds=limit, silence_seconds=settings.silence_seconds
+            )
 
         try:
             limit = settings.service_wait_seconds

@@ -1,7 +1,8 @@
 """Brings a database up to this code's schema, once, however many processes start at the same time.
 
 All steps run in one transaction that excludes other writers, so a process that comes second waits and finds the
-work done, and one that dies half-way leaves nothing behind.
+work done, and one that dies half-way leaves nothing behind. A database that is up to date is left alone without
+importing alembic, which takes longer than everything else that a process does at its start.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import threading
 import time
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from evolvent.storage.errors import SchemaTooNew
 from evolvent.storage.failures import is_transient, pause_seconds
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 _HERE = Path(__file__).parent
 _ADVISORY_LOCK = 0x45564F4C
@@ -41,6 +42,8 @@ def upgrade(engine: Engine, line: Line) -> None:
     Raises:
         SchemaTooNew: the database has a step that this code doesn't know.
     """
+    if _is_current(engine, line):
+        return
     ends_at = time.monotonic() + _DEADLINE_SECONDS
     attempt = 0
     while True:
@@ -60,7 +63,24 @@ def version_table(line: Line) -> str:
     return f"evolvent_{line}_version"
 
 
+def newest(line: Line) -> str:
+    """Return the newest step's revision, which its file is named by: `0001_first.py` holds `<line>_0001`."""
+    number = max(path.name.split("_")[0] for path in (_HERE / line).glob("[0-9]*_*.py"))
+    return f"{line}_{number}"
+
+
+def _is_current(engine: Engine, line: Line) -> bool:
+    try:
+        with engine.connect() as conn:
+            found = conn.execute(text(f"SELECT version_num FROM {version_table(line)}")).scalar()  # noqa: S608
+    except DBAPIError:
+        return False
+    return bool(found == newest(line))
+
+
 def _upgrade_once(engine: Engine, line: Line) -> None:
+    from alembic.script import ScriptDirectory
+
     if engine.dialect.name == "sqlite":
         _use_wal(engine)
     script = ScriptDirectory(str(_HERE), version_locations=[str(_HERE / line)])
@@ -71,6 +91,9 @@ def _upgrade_once(engine: Engine, line: Line) -> None:
 
 
 def _run_steps(conn: Connection, script: ScriptDirectory, line: Line) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
     head = script.get_current_head()
     options = {
         "version_table": version_table(line),
@@ -86,6 +109,9 @@ def _run_steps(conn: Connection, script: ScriptDirectory, line: Line) -> None:
 
 
 def _refuse_newer(script: ScriptDirectory, current: str | None, line: Line) -> None:
+    from alembic.script.revision import ResolutionError
+    from alembic.util import CommandError
+
     try:
         known = current is None or script.get_revision(current) is not None
     except (CommandError, ResolutionError):
