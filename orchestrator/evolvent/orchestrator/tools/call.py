@@ -23,10 +23,11 @@ from typing import Any, Final, cast
 from evolvent.events.clock import Clock
 from evolvent.events.errors import EvolventError
 from evolvent.events.language.conversation import ToolCall
+from evolvent.events.language.decisions import idempotency_key
 from evolvent.events.language.tools import Effect
 from evolvent.events.messages.runs import ToolOutcome, ToolRecord
 from evolvent.orchestrator.tools.bounds import Raised, bounded
-from evolvent.orchestrator.tools.context import ReconcileResult, ToolContext, idempotency_key
+from evolvent.orchestrator.tools.context import ReconcileResult, ToolContext
 from evolvent.orchestrator.tools.decorator import Tool
 from evolvent.orchestrator.tools.outcome import End, failed, refused, unkept, unknown
 from evolvent.orchestrator.tools.plain import Plain, beginning, plain_json

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,8 +39,3 @@ class ReconcileResult:
 
     happened: bool | None
     result: Any = None
-
-
-def idempotency_key(run_id: str, task_id: str, call_id: str) -> str:
-    """Return the key that every attempt of one call has in common: 32 hex digits."""
-    return hashlib.sha256(f"{run_id}|{task_id}|{call_id}".encode()).hexdigest()[:32]
