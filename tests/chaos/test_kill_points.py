@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from evolvent.events.nats_bus import NatsBus
 from evolvent.events.streams import REQUESTS
 from evolvent.platform.bootstrap import Assembly, ensure_streams
 from evolvent.platform.nats_server import EmbeddedNats
-from evolvent.platform.scripted_model.script import Script
+from evolvent.platform.scripted_model.script import Latency, Script
 from evolvent.platform.scripted_model.server import ScriptedModelServer
 from evolvent.platform.settings import Settings, load_settings
 
@@ -41,6 +42,16 @@ HOLDER = {
 }
 RESUME_POINTS = {"run.before_resume", "run.resumed"}
 AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every point is played on."""
+
+    settings: Settings
+    nats: EmbeddedNats
+    operator: NatsBus
+    model: ScriptedModelServer
 
 
 class Crasher:
@@ -150,7 +161,7 @@ async def test_dying_at_any_named_point_loses_and_repeats_nothing(
         operator = await NatsBus.connect(nats.url_for("operator"), name="test")
         recorder = await NatsBus.connect(nats.url_for("recorder"), name="test")
         async for crasher in line:
-            await one_point(crasher, settings, nats, operator, accepted)
+            await one_point(crasher, Stage(settings, nats, operator, model), accepted)
         verdict = judge(await read_journals(recorder), accepted, effects)
         assert not verdict.wrong
         print(f"\n{len(POINTS)} points, {len(accepted)} runs, {dict(verdict.statuses)}")
@@ -160,42 +171,40 @@ async def test_dying_at_any_named_point_loses_and_repeats_nothing(
     assert os.environ["EFFECTS_FILE"] == str(effects)
 
 
-async def one_point(
-    crasher: Crasher, settings: Settings, nats: EmbeddedNats, operator: NatsBus, accepted: set[str]
-) -> None:
+async def one_point(crasher: Crasher, stage: Stage, accepted: set[str]) -> None:
     """Die at one point, then see that every run of it comes to its end."""
     target = HOLDER[crasher.point.split(".")[0]]
     others = [name for name in ("recorder", "resources", "loader", "orchestrator") if name != target]
-    async with services(settings, nats, *[name for name in others if name != "orchestrator"]):
+    async with services(stage.settings, stage.nats, *[name for name in others if name != "orchestrator"]):
         if crasher.point in RESUME_POINTS:
-            await leave_one_behind(settings, nats, operator, accepted)
+            await leave_one_behind(stage, accepted)
         await crasher.go()
         if target != "orchestrator":
-            async with services(settings, nats, "orchestrator"):
-                await serve_through(crasher, settings, nats, operator, accepted, target)
+            async with services(stage.settings, stage.nats, "orchestrator"):
+                await serve_through(crasher, stage, accepted, target)
         else:
-            await serve_through(crasher, settings, nats, operator, accepted, target)
+            await serve_through(crasher, stage, accepted, target)
 
 
-async def serve_through(
-    crasher: Crasher, settings: Settings, nats: EmbeddedNats, operator: NatsBus, accepted: set[str], target: str
-) -> None:
+async def serve_through(crasher: Crasher, stage: Stage, accepted: set[str], target: str) -> None:
     for message in ("pay the bill", "post a note"):
-        accepted.add(await publish(operator, message))
+        accepted.add(await publish(stage.operator, message))
     await die(crasher)
-    async with services(settings, nats, target):
-        await wait_for(f"the runs of {crasher.point} to end", lambda: acked(operator), seconds=20)
+    async with services(stage.settings, stage.nats, target):
+        await wait_for(f"the runs of {crasher.point} to end", lambda: acked(stage.operator), seconds=20)
 
 
-async def leave_one_behind(settings: Settings, nats: EmbeddedNats, operator: NatsBus, accepted: set[str]) -> None:
-    """Begin a run and drop its owner, so that the next owner must take it over."""
-    async with services(settings, nats, "orchestrator"):
-        run_id = await publish(operator, "read two things")
+async def leave_one_behind(stage: Stage, accepted: set[str]) -> None:
+    """Begin a run and drop its owner, so that the next owner must take it over; the model dawdles meanwhile."""
+    usual, stage.model.latency = stage.model.latency, Latency(fixed_ms=3000)
+    async with services(stage.settings, stage.nats, "orchestrator"):
+        run_id = await publish(stage.operator, "read two things")
         accepted.add(run_id)
-        started = await NatsBus.connect(nats.url_for("recorder"), name="test")
+        started = await NatsBus.connect(stage.nats.url_for("recorder"), name="test")
 
         async def begun() -> bool:
             return await started.last_of("RUNS", subjects.run_events(run_id)) is not None
 
         await wait_for("the run to begin", begun, every=0.005)
         await started.close()
+    stage.model.latency = usual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -215,4 +216,19 @@ async def test_it_is_seen_by_the_nats_service_protocol(bus: NatsBus) -> None:
     await bus.publish(subjects.nudge("r1"), b"")
     while not probe.heard:
         await asyncio.wait_for(probe.changed.wait(), 5)
+    await probe.stop()
+
+
+async def test_a_caller_that_was_busy_itself_does_not_take_a_living_service_for_dead(bus: NatsBus) -> None:
+    probe = Probe(bus)
+    await probe.start()
+    probe.gate.clear()
+    slow = asyncio.create_task(bus.call("evolvent.probe.slow", b"", timeout_seconds=20, silence_seconds=1.2))
+    while not bus.is_connected or slow.done():
+        await asyncio.sleep(0)
+    await bus.flush()
+    time.sleep(1.5)  # the whole process stands still: no beat is sent, none is read
+    await asyncio.wait([slow], timeout=0.1)
+    probe.gate.set()
+    assert await slow == b"at last"
     await probe.stop()

@@ -75,7 +75,8 @@ class Watcher:
 async def spawn_all(operator: Client) -> list[str]:
     async def one(number: int) -> str:
         call = SpawnAgent(specialty=f"clerk {number}", goal="office")
-        data = await operator.bus.call(subjects.endpoint("loader", "spawn"), call.encode(), timeout_seconds=30)
+        subject = subjects.endpoint("loader", "spawn")
+        data = await operator.bus.call(subject, call.encode(), timeout_seconds=30, silence_seconds=20)
         return AgentReply.decode(data).spec.agent_id
 
     agents: list[str] = []

@@ -20,6 +20,7 @@ from evolvent.events.errors import CallTimeout, Category, ErrorInfo, NoResponder
 WORKING = "Evolvent-Working"
 ERROR = "Evolvent-Error"
 WORKING_EVERY_SECONDS = 1.0
+_DOUBT_SECONDS = 0.25
 
 
 _AT_ONCE = "_evolvent_at_once"
@@ -75,11 +76,12 @@ class DirectClient(Client):
 class _Waiting:
     """One call in flight."""
 
-    __slots__ = ("future", "last_heard")
+    __slots__ = ("future", "is_doubted", "last_heard")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[bytes] = loop.create_future()
         self.last_heard = loop.time()
+        self.is_doubted = False
 
 
 class Caller:
@@ -135,10 +137,15 @@ class Caller:
         quiet_until = waiting.last_heard + silence
         if loop.time() >= deadline - 0.001:
             waiting.future.set_exception(CallTimeout("no answer before the deadline"))
-        elif loop.time() >= quiet_until - 0.001:
-            waiting.future.set_exception(CallTimeout(f"silent for {silence:g} s"))
-        else:
+        elif loop.time() < quiet_until - 0.001:
+            waiting.is_doubted = False
             loop.call_later(min(deadline, quiet_until) - loop.time(), self._check, number, deadline, silence)
+        elif not waiting.is_doubted:
+            # Perhaps it was we who were busy, and what was said waits to be read: read first, then judge.
+            waiting.is_doubted = True
+            loop.call_later(_DOUBT_SECONDS, self._check, number, deadline, silence)
+        else:
+            waiting.future.set_exception(CallTimeout(f"silent for {silence:g} s"))
 
     def _on_reply(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject.rsplit(".", 1)[1])
