@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
-import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,7 @@ import pytest
 import yaml
 from support.metric_feed import messages
 from support.metric_services import Loader, Orchestrator, Resources
-from support.panels import DASHBOARD, DEPLOY, ask, filled, panel_queries, run_every_panel, tool
-from support.servers import free_port
+from support.panels import DASHBOARD, DEPLOY, ask, filled, panel_queries, prometheus, run_every_panel, tool, until
 
 from evolvent.events.nats_bus import NatsBus
 from evolvent.platform.metric_names import METRICS, exposed_names
@@ -126,40 +122,6 @@ def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
         [str(tool("promtool")), *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@contextlib.asynccontextmanager
-async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
-    """Run Prometheus with the shipped alerts, scraping one target every half second; yield its address."""
-    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
-    config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
-    config["rule_files"] = [str(PROMETHEUS / "alerts.yml")]
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        str(tool("prometheus")),
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def until(url: str, expr: str) -> None:
-    """Return when Prometheus answers a query with something."""
-    async with asyncio.timeout(30):
-        while True:
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                if await asyncio.to_thread(ask, url, expr):
-                    return
-            await asyncio.sleep(0.1)  # another process is waited for: nothing here can be awaited
 
 
 @needs_prometheus
