@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.postgres import new_database, postgres_programs, running_postgres
+from support.postgres import new_database, running_postgres, why_not_postgres
 
 from evolvent.storage.database import Databases
 
@@ -36,8 +36,9 @@ class FixedClock:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    if postgres_programs() is None:
-        pytest.skip("PostgreSQL is not installed here")
+    reason = why_not_postgres()
+    if reason is not None:
+        pytest.skip(reason)
     with running_postgres() as url:
         yield url
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import pwd
 import shutil
@@ -13,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
-
 
 def postgres_programs() -> Path | None:
     """Return the folder with initdb and pg_ctl, or None where PostgreSQL is not installed."""
@@ -23,6 +22,14 @@ def postgres_programs() -> Path | None:
         return found[0].parent
     initdb = shutil.which("initdb")
     return Path(initdb).parent if initdb else None
+
+
+def why_not_postgres() -> str | None:
+    """Return why nothing can be tested on PostgreSQL here, or None."""
+    if postgres_programs() is None:
+        return "PostgreSQL is not installed here"
+    missing = [name for name in ("asyncpg", "psycopg") if importlib.util.find_spec(name) is None]
+    return f"the extra `postgres` is not installed: {', '.join(missing)}" if missing else None
 
 
 @contextmanager
@@ -54,6 +61,8 @@ def running_postgres() -> Iterator[str]:
 
 async def new_database(server_url: str, name: str) -> str:
     """Make an empty database and return its URL."""
+    import asyncpg  # an extra: only where a server is tested on
+
     conn = await asyncpg.connect(f"{server_url}/postgres")
     try:
         await conn.execute(f'CREATE DATABASE "{name}"')
