@@ -136,7 +136,7 @@ def test_every_python_block_compiles(page: Path) -> None:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / ".env.example"], ids=name)
 def test_every_environment_name_is_one_that_something_reads(page: Path) -> None:
     known = {PREFIX + DELIMITER.join(path).upper() for path in paths(Settings)} | NOT_SETTINGS | set(ALIASES)
-    known |= {"EVOLVENT_BOTH_SHAPES", "EVOLVENT_CRASH_AT"}
+    known |= {"EVOLVENT_CRASH_AT"}
     known |= {"EVOLVENT_CHAOS_REQUESTS", "EVOLVENT_CHAOS_KILLS", "EVOLVENT_CHAOS_SEED"}
     said = set(re.findall(r"\bEVOLVENT_[A-Z_]*[A-Z]\b", page.read_text("utf-8")))
     assert said - known == set()

@@ -179,7 +179,7 @@ def _settle(call: CallState, answer: Approval) -> CallState:
     outcome = answer.outcome or ("happened" if answer.approved else "failed")
     if outcome == "did_not_happen":
         return replace(call, claim=None, claim_attempt=0, unknown_count=0, reconciled=False)
-    return replace(call, unknown_count=call.unknown_count, record=_told(call, answer, happened=outcome == "happened"))
+    return replace(call, record=_told(call, answer, happened=outcome == "happened"))
 
 
 def _told(call: CallState, answer: Approval, *, happened: bool) -> ToolRecord:
