@@ -25,12 +25,16 @@ LONGEST_RETRY_DELAY_SECONDS = 300.0
 
 
 class TaskKind(StrEnum):
-    """Who does a task: an agent, one tool, another workflow, or a person who says yes or no."""
+    """Who does a task: an agent, one tool, another workflow, a person who says yes or no, or nobody but the engine.
+
+    A compute task has no activity: its output are its `arguments` and `bindings`, worked out; its guards are checked.
+    """
 
     AGENT = "agent"
     TOOL = "tool"
     WORKFLOW = "workflow"
     APPROVAL = "approval"
+    COMPUTE = "compute"
 
 
 class ExecutionMode(StrEnum):
@@ -85,7 +89,8 @@ class Task(_Document):
     An agent task has `instructions` and is done by `agent_id`, or else by the agent that fits `agent_type` (an
     agent's id or specialty) and `capability` best. A tool task has `tool` and `arguments`, a workflow task
     `workflow` and its parameters as `arguments`, an approval task its `approval`. Arguments and instructions may
-    hold references (`references.py`). `transformations` work on its output. `context_requirements` names the keys
+    hold references (`references.py`). `bindings` are programs (`learning/programs.py`), one an argument, where a
+    reference does not say enough, and `guards` the conditions that its output must meet. `transformations` work on its output. `context_requirements` names the keys
     of the request's context that an agent is told; None tells all of them.
     """
 
@@ -100,6 +105,8 @@ class Task(_Document):
     tool: str | None = None
     workflow: str | None = None
     arguments: dict[str, Any] = {}
+    bindings: dict[str, Any] = {}
+    guards: tuple[dict[str, Any], ...] = ()
     dependencies: tuple[str, ...] = ()
     required_tools: tuple[str, ...] | None = None
     context_requirements: tuple[str, ...] | None = None
@@ -125,7 +132,8 @@ class Workflow(_Document):
 
     `parameters` is the JSON Schema of what `${params.…}` refers to; `context` holds values for `${context.…}` that
     a request may override. `output` is a reference, or any JSON with references inside; without it the output is
-    that of the last task, or of all the tasks that nothing depends on.
+    that of the last task, or of all the tasks that nothing depends on. `takeover` is the agent task that goes on with
+    what is known when a guard of the workflow fails; without it a failed guard fails the run.
     """
 
     name: str
@@ -141,6 +149,7 @@ class Workflow(_Document):
     timeout_seconds: float = Field(default=WORKFLOW_TIMEOUT_SECONDS, gt=0)
     output: Any = None
     fallback_workflow: str | None = None
+    takeover: Task | None = None
 
     @cached_property
     def workflow_hash(self) -> str:

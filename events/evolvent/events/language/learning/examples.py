@@ -1,0 +1,64 @@
+"""Runs of one signature, laid side by side: the same slot and the same step in each have the same name.
+
+This is what induction reads: given the slots and what the steps before returned, where does each argument come from?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evolvent.events.language.tools import Effect
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """A call of an example. Calls of a repeated group share their step, and are told apart by `item` (0, 1, …)."""
+
+    step: str
+    tool: str
+    arguments: Mapping[str, Any]
+    result: Any
+    effect: Effect
+    item: int | None = None
+    schema_hash: str = ""
+
+    @property
+    def is_write(self) -> bool:
+        """Say whether the call changes anything."""
+        return self.effect not in (Effect.PURE, Effect.READ)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One run's part that shows a signature: the values of its slots, its calls in order, what was answered.
+
+    A slot of a repeated group holds a tuple with one text for each repetition; all other slots hold one text.
+    """
+
+    run_id: str
+    slots: Mapping[str, str | tuple[str, ...]]
+    calls: tuple[StepCall, ...] = ()
+    answer: str | None = None
+    principal: str = "anonymous"
+    session_id: str | None = None
+    is_disputed: bool = False
+    """Somebody said that this run was wrong: it is a counter-example, and never support."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A piece of a request as a template: literal words and slots, in order; and what it did in one run.
+
+    `skeleton` is the text with slots as `{a}`, repeated groups folded as `({a} to {b}; )+`.
+    """
+
+    signature: str
+    skeleton: str
+    example: Example
+    tools: tuple[str, ...] = ()
+    scope: tuple[str, str] = ("default", "")
+    is_filler: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Where each slot's value was first seen beside the request: `user`, `tool` or `web`."""
