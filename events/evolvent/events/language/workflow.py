@@ -90,8 +90,9 @@ class Task(_Document):
     agent's id or specialty) and `capability` best. A tool task has `tool` and `arguments`, a workflow task
     `workflow` and its parameters as `arguments`, an approval task its `approval`. Arguments and instructions may
     hold references (`references.py`). `bindings` are programs (`learning/programs.py`), one an argument, where a
-    reference does not say enough, and `guards` the conditions that its output must meet. `transformations` work on its output. `context_requirements` names the keys
-    of the request's context that an agent is told; None tells all of them.
+    reference does not say enough, and `guards` the conditions that its output must meet. `transformations` work on
+    its output. `context_requirements` names the keys of the request's context that an agent is told; None tells all
+    of them.
     """
 
     task_id: str
