@@ -71,7 +71,7 @@ def a_run_by_agent() -> Iterator[RunEvent]:
     tools = (done("c1", "look"), done("c2", "pay", outcome=ToolOutcome.UNKNOWN))
     yield WorkflowResumed(**stamp(run, attempt=2, owner="other"))
     yield BudgetRefused(**stamp(run, attempt=2, error=ErrorInfo(code="budget.daily", category="resource", message="x")))
-    yield Deoptimized(**stamp(run, attempt=2, guard="shape"))
+    yield Deoptimized(**stamp(run, attempt=2, reason="shape"))
     yield WorkflowSuspended(**stamp(run, attempt=2, reason=SuspendReason.APPROVAL))
     yield WorkflowResumed(**stamp(run, attempt=3, owner="third", cause="approved"))
     yield completed(run, attempt=3, turns=(slow_turn(1), failed_turn(2)), tools=tools, scripted=True)

@@ -30,6 +30,8 @@ from evolvent.orchestrator.run_parts import RunParts
 from evolvent.orchestrator.settings import OrchestratorSettings
 from evolvent.orchestrator.strays import SWEEP_SECONDS, bury_strays
 from evolvent.orchestrator.tools import ToolRegistry
+from evolvent.orchestrator.workflows.catalog import WorkflowCatalog
+from evolvent.orchestrator.workflows.urgency import Urgency
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.runs import RunStore
 
@@ -53,6 +55,8 @@ class AgentOrchestrator(Service):
         *,
         settings: OrchestratorSettings | None = None,
         clock: Clock | None = None,
+        catalog: WorkflowCatalog | None = None,
+        urgency: Urgency | None = None,
     ) -> None:
         self.settings = settings or OrchestratorSettings()
         heartbeat = _HEARTBEATS_PER_ACK_WAIT * self.settings.ack_wait_seconds
@@ -60,16 +64,18 @@ class AgentOrchestrator(Service):
         self._journal = Journal(bus)
         parts = RunParts(bus, self._journal, tools, self.clock, self.settings, self.instance, self.spawn)
         router = Router(bus, agents, self.clock, wait_seconds=self.settings.service_wait_seconds)
-        self._desk = RunDesk(parts, router, runs)
+        self._desk = RunDesk(parts, router, runs, urgency or Urgency())
         self._commands = CommandsInbox(bus, self._journal, runs, self.clock, owner=self.instance)
         self._ask = AskBridge(bus, self._journal, runs, self.clock)
         self._tools = tools
+        self._catalog = catalog
         self._durables = {d.name: d for d in durables(self.settings.ack_wait_seconds)}
         self._intake = Intake(slots=self.settings.max_concurrent_runs, now=self.clock.now, take=self._take)
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """Answer what a run's journal says, and which tools there are."""
-        return {"journal": self._read_journal, "tools": self._list_tools}
+        """Answer what a run's journal says, which tools there are, and what the catalog of workflows says."""
+        catalog = self._catalog.endpoints() if self._catalog is not None else {}
+        return {"journal": self._read_journal, "tools": self._list_tools, **catalog}
 
     def consumers(self) -> Sequence[Consume]:
         """Work off the commands; requests have an intake of their own."""
@@ -82,6 +88,8 @@ class AgentOrchestrator(Service):
     async def on_start(self) -> None:
         """Learn what run_ids are made from, and look out for requests that nobody will ever take."""
         await self._desk.learn_namespace()
+        if self._catalog is not None:
+            await self._catalog.store_builtin()
         self.spawn(self.every(SWEEP_SECONDS, self.sweep))
         self.bus.on_reconnect.append(self._desk.forget_namespace)
 

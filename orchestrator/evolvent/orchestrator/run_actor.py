@@ -15,10 +15,12 @@ import structlog
 
 from evolvent.events.errors import EvolventError, FenceLost, PayloadTooLarge
 from evolvent.events.fault_points import reach
-from evolvent.events.language.decisions import Activity, CallTool, Decision, Reconcile, TakeTurn, decide
+from evolvent.events.language.decisions import decide
+from evolvent.events.language.places import Going, Order, by_estimates
 from evolvent.events.language.reducer import reduce
 from evolvent.events.language.state import CallState, Refusal, RunState, RunStatus
-from evolvent.events.language.ticks import Stamp, Tick, compose, give_up, split
+from evolvent.events.language.steps import Activity, CallTool, Decision, Reconcile, TakeTurn
+from evolvent.events.language.ticks import Stamp, Tick, compose, give_up, observe, split
 from evolvent.events.messages.runs import (
     ApprovalGiven,
     CancelRequested,
@@ -44,11 +46,21 @@ class Superseded(EvolventError):
 class RunActor:
     """Drives one run until it ends, waits, or is taken over."""
 
-    def __init__(self, state: RunState, parts: RunParts, turns: TurnTaker, *, lease: LeaseInfo | None = None) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        parts: RunParts,
+        turns: TurnTaker,
+        *,
+        lease: LeaseInfo | None = None,
+        order: Order = by_estimates,
+    ) -> None:
         self.state = state
         self._parts = parts
         self._turns = turns
         self._first_lease = lease
+        self._clocks: dict[str, float] = {}
+        self._order = order
         self._tick = Tick()
         self._wake = asyncio.Event()
         self._running: dict[Activity, asyncio.Task[None]] = {}
@@ -91,14 +103,14 @@ class RunActor:
 
     async def _say_tick(self) -> bool:
         """Append the event of what was observed, if there is anything to say."""
-        if self._tick == Tick() and self._may_carry_on(decision := decide(self.state, self._catalog)):
+        if self._tick == Tick() and self._may_carry_on(decision := decide(self.state, self._catalog, self._going())):
             self._carry_on(decision.activities)
             return False
         tick, self._tick = self._tick, Tick()
-        event = compose(self.state, tick, self._catalog, self._stamp(tick))
+        event = compose(self.state, tick, self._catalog, self._stamp(tick), self._going())
         if event is None:
             self._merge(tick)
-            self._carry_on(decide(self.state, self._catalog).activities)
+            self._carry_on(decide(observe(self.state, tick), self._catalog, self._going()).activities)
             return False
         reach("run.before_append")
         try:
@@ -108,7 +120,12 @@ class RunActor:
             await self._catch_up(must_find=True)
             return True
         reach("run.appended")
+        if tick.refusal is not None and tick.refusal.cheaper_model is None:
+            self._tick.refusal = self._tick.refusal or tick.refusal  # it ends the run once the others have ended
         return True
+
+    def _going(self) -> Going:
+        return Going(frozenset(activity.task_id for activity in self._running), self._order)
 
     async def _append_or_shorten(self, event: RunEvent, tick: Tick) -> None:
         """Append; of what is too large for one event, say one part now and the rest next, or end the run by name."""
@@ -121,7 +138,7 @@ class RunActor:
                 _log.warning("event too large", run_id=self.state.run_id, type=event.type, error=str(error))
                 await self.append(give_up(self.state, tick, error.info(), self._stamp(tick)))
                 return
-        part = compose(self.state, first, self._catalog, self._stamp(first))
+        part = compose(self.state, first, self._catalog, self._stamp(first), self._going())
         assert part is not None
         await self._append_or_shorten(part, first)
         self._merge(rest)
@@ -149,11 +166,12 @@ class RunActor:
 
     @staticmethod
     def _may_carry_on(decision: Decision) -> bool:
-        return decision.finish is None and decision.suspend is None and not decision.claims
+        ends = decision.finish or decision.suspend or decision.fallback
+        return ends is None and not decision.claims
 
     def _carry_on(self, wanted: Sequence[Activity]) -> None:
-        """Start the activities that are wanted and end those that are not."""
-        for activity in [a for a in self._running if a not in wanted]:
+        """Start the activities that are wanted and end those that are not, but for claimed calls: they must be told."""
+        for activity in [a for a in self._running if a not in wanted and not _is_claimed(a)]:
             self._running.pop(activity).cancel()
         for activity in wanted:
             if activity not in self._running:
@@ -179,30 +197,45 @@ class RunActor:
     async def _take_turn(self, step: TakeTurn) -> None:
         if step.delay_seconds:
             await asyncio.sleep(step.delay_seconds)
-        lease: LeaseInfo | Refusal | None = self._first_lease
-        self._first_lease = None
+        lease: LeaseInfo | Refusal | None = None
+        if self._first_lease is not None and (step.task_id, step.turn) == (next(iter(self.state.tasks)), 0):
+            lease, self._first_lease = self._first_lease, None
         if lease is None:
             lease = await self._turns.lease(self.state, step)
         if isinstance(lease, Refusal):
             self._tick.refusal = lease
             return
         reach("turn.leased")
-        self._tick.turns.append(await self._turns.take(self.state, step, lease))
+        left = self._time_left(step.task_id)
+        record = await self._turns.take(self.state, step, lease, limit_seconds=left)
+        if record.reply is None:
+            self._clocks.pop(step.task_id, None)
+        self._tick.turns.append(record)
+
+    def _time_left(self, task_id: str) -> float:
+        """Return how many seconds a task has left; its clock starts with its first activity, and anew with each try."""
+        now = self._parts.clock.monotonic()
+        task = self.state.tasks[task_id].task
+        return max(0.001, self._clocks.setdefault(task_id, now) + task.timeout_seconds - now)
 
     async def _call_tool(self, step: CallTool) -> None:
+        if step.delay_seconds:
+            await asyncio.sleep(step.delay_seconds)
         call = self._call_of(step.task_id, step.call_id)
         if step.effect.needs_claim:
             reach("tool.claimed")
         reach("tool.before_call")
-        offered = self._turns.offered(self.state, step.task_id)
         record = await call_tool(
             self._parts.tools,
             call.call,
             self._context(step.task_id, step.call_id, step.idempotency_key),
-            offered=offered,
+            offered=self._turns.offered(self.state, step.task_id),
             clock=self._parts.clock,
             attempt=self.state.attempt,
+            limit_seconds=self._time_left(step.task_id),
         )
+        if record.outcome is ToolOutcome.ERROR:
+            self._clocks.pop(step.task_id, None)
         reach("tool.called")
         self._tick.tools.append(record)
 
@@ -263,7 +296,7 @@ class RunActor:
 
     async def _quiesce(self) -> None:
         """Stop what may be stopped; let claimed calls end, for their outcome must be known."""
-        claimed = [t for a, t in self._running.items() if isinstance(a, CallTool) and a.effect.needs_claim]
+        claimed = [t for a, t in self._running.items() if _is_claimed(a)]
         await self._stop_activities(keep=claimed)
         if claimed:
             await asyncio.gather(*claimed, return_exceptions=True)
@@ -274,3 +307,7 @@ class RunActor:
             task.cancel()
         self._running = {a: t for a, t in self._running.items() if t not in ending}
         await asyncio.gather(*ending, return_exceptions=True)
+
+
+def _is_claimed(activity: Activity) -> bool:
+    return isinstance(activity, CallTool) and activity.effect.needs_claim

@@ -15,9 +15,11 @@ from evolvent.events import subjects
 from evolvent.events.bus import Delivery
 from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost, PayloadTooLarge
 from evolvent.events.fault_points import reach
-from evolvent.events.language.decisions import TakeTurn
+from evolvent.events.language.decisions import decide
+from evolvent.events.language.places import by_estimates
 from evolvent.events.language.reducer import fold, reduce
 from evolvent.events.language.state import Refusal, RunState, RunStatus, dump_state, load_state
+from evolvent.events.language.steps import TakeTurn
 from evolvent.events.language.workflow import single_agent
 from evolvent.events.messages.requests import Request, read_request, request_hash
 from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed, WorkflowStarted
@@ -28,6 +30,7 @@ from evolvent.orchestrator.run_actor import RunActor
 from evolvent.orchestrator.run_parts import RunParts
 from evolvent.orchestrator.takeover import Meeting, Met, is_same, meet
 from evolvent.orchestrator.turns import TurnTaker
+from evolvent.orchestrator.workflows.urgency import Urgency
 from evolvent.storage.runs import RunStore
 
 _LATER_SECONDS = 5.0
@@ -53,8 +56,9 @@ class Refused(EvolventError):
 class RunDesk:
     """Serves deliveries of requests."""
 
-    def __init__(self, parts: RunParts, router: Router, runs: RunStore) -> None:
+    def __init__(self, parts: RunParts, router: Router, runs: RunStore, urgency: Urgency) -> None:
         self._parts = parts
+        self._urgency = urgency
         self._router = router
         self._runs = runs
         self._turns = TurnTaker(parts)
@@ -190,17 +194,17 @@ class RunDesk:
         reach("run.started")
         state = reduce(before, event, sequence)
         _log.debug("started", run_id=run_id, goal=goal, priority=priority, agent=event.routing.chosen)
-        await self._drive(RunActor(state, self._parts, self._turns, lease=lease), refusal)
+        await self._drive(state, refusal, lease=lease)
         return True
 
     async def _first_lease(self, state: RunState, route: Route) -> tuple[LeaseInfo | None, Refusal | None]:
-        task_id = next(iter(state.tasks))
+        first = next(iter(state.tasks))
         if route.error is not None:
-            return None, Refusal(task_id, route.error, "stop")
-        if state.cancel is not None:
+            return None, Refusal(first, route.error, "stop")
+        if state.cancel is not None or TakeTurn(first, 0, 0) not in decide(state, self._parts.catalog()).activities:
             return None, None
         # A run that finds no slot begins without: only a begun one has a deadline and can be cancelled.
-        lease = await self._turns.lease_soon(state, TakeTurn(task_id, 0, 0))
+        lease = await self._turns.lease_soon(state, TakeTurn(first, 0, 0))
         return (None, lease) if isinstance(lease, Refusal) else (lease, None)
 
     def _started(self, run_id: str, met: Met, route: Route, delivery: Delivery) -> WorkflowStarted:
@@ -208,10 +212,12 @@ class RunDesk:
         priority, goal = subjects.parse_request(delivery.subject)
         now = self._parts.clock.now()
         chosen = route.decision.chosen
-        workflow = single_agent(chosen)
-        spec = route.spec
-        timeout = request.timeout_seconds or self._parts.settings.workflow_timeout_seconds
-        offered = self._parts.tools.offered_to(spec, goal) if spec else ()
+        workflow = route.workflow or single_agent(chosen)
+        agents = route.agents or ({chosen: route.spec} if route.spec else {})
+        usual = self._parts.settings.workflow_timeout_seconds
+        timeout = request.timeout_seconds or (route.workflow.timeout_seconds if route.workflow else usual)
+        offered = {tool.name: tool for spec in agents.values() for tool in self._parts.tools.offered_to(spec, goal)}
+        offered |= {name: spec for name, spec in self._parts.catalog().items() if name in workflow.tools}
         return WorkflowStarted(
             event_id=self._parts.clock.new_id(),
             run_id=run_id,
@@ -229,8 +235,10 @@ class RunDesk:
             routing=route.decision,
             workflow=workflow,
             workflow_hash=workflow.workflow_hash,
-            agents={chosen: spec} if spec else {},
-            tool_hashes={tool.name: tool.schema_hash for tool in offered},
+            fallback=route.fallback,
+            parameters=route.params,
+            agents=agents,
+            tool_hashes={name: tool.schema_hash for name, tool in offered.items()},
             deadline_at=now + timedelta(seconds=timeout),
             seed=int(run_id.replace("-", "")[:8], 16),
         )
@@ -273,10 +281,12 @@ class RunDesk:
             sequence = await self._parts.journal.append(event)
         reach("run.resumed")
         _log.info("resumed", run_id=state.run_id, attempt=event.attempt, cause=cause)
-        await self._drive(RunActor(reduce(state, event, sequence), self._parts, self._turns), None)
+        await self._drive(reduce(state, event, sequence), None)
 
-    async def _drive(self, actor: RunActor, refusal: Refusal | None) -> None:
-        run_id = actor.state.run_id
+    async def _drive(self, state: RunState, refusal: Refusal | None, *, lease: LeaseInfo | None = None) -> None:
+        run_id = state.run_id
+        order = await self._urgency.order_for(state.workflow, self._turns.loads) if state.started else by_estimates
+        actor = RunActor(state, self._parts, self._turns, lease=lease, order=order)
         self._actors[run_id] = actor
         try:
             state = await actor.drive(refusal=refusal)

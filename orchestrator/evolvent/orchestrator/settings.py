@@ -32,6 +32,10 @@ class OrchestratorSettings(BaseModel):
     second that it is at work."""
     ack_wait_seconds: float = Field(default=10.0, gt=0)
     """How long a silent owner keeps a run."""
+    agent_max_concurrent_tasks: int = Field(default=5, gt=0)
+    """How many turns of one agent count as its full load, where tasks are ordered by load."""
+    adaptation_rules: tuple[str, ...] = ()
+    """Functions that say which ready task of an adaptive workflow goes first, each as `module:function`."""
 
 
 class LogSourceSettings(BaseModel):

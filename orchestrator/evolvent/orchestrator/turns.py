@@ -7,20 +7,31 @@ or that the provider refused before working on it, costs nothing.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import math
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
 
 from evolvent.events import subjects
-from evolvent.events.errors import BusUnavailable, CallTimeout, ErrorInfo, EvolventError, NoResponders, RemoteError
+from evolvent.events.errors import (
+    BusUnavailable,
+    CallTimeout,
+    Category,
+    ErrorInfo,
+    EvolventError,
+    NoResponders,
+    RemoteError,
+)
 from evolvent.events.fault_points import reach
 from evolvent.events.language.agents import AgentSpec
 from evolvent.events.language.conversation import ChatMessage, ModelReply, Usage, name_calls
-from evolvent.events.language.decisions import TakeTurn, lease_id
+from evolvent.events.language.decisions import lease_id
 from evolvent.events.language.hashing import content_hash
-from evolvent.events.language.prompt import conversation, prompt_bytes
+from evolvent.events.language.prompt import conversation, monolith_bytes, prompt_bytes
 from evolvent.events.language.state import Refusal, RunState
+from evolvent.events.language.steps import TakeTurn
 from evolvent.events.language.tools import ToolSpec
+from evolvent.events.language.workflow import TaskKind, Workflow
 from evolvent.events.messages.calls import InvokeTurn, LeaseReply, LeaseRequest, ReleaseLease, SettleLease, TurnReply
 from evolvent.events.messages.runs import LeaseInfo, Price, TurnRecord
 from evolvent.orchestrator.patience import patiently
@@ -48,6 +59,7 @@ class TurnTaker:
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts
         self._loader_of: OrderedDict[str, str] = OrderedDict()
+        self._in_flight: Counter[str] = Counter()
 
     async def lease(self, state: RunState, step: TakeTurn) -> LeaseInfo | Refusal:
         """Hold the worst case of a turn, waiting while the resource manager is away or the goal's slots are taken."""
@@ -84,8 +96,13 @@ class TurnTaker:
         assert error is not None
         return None if error.retryable else Refusal(step.task_id, error, reply.policy, reply.cheaper_model)
 
-    async def take(self, state: RunState, step: TakeTurn, lease: LeaseInfo) -> TurnRecord:
-        """Make a turn under its lease, and return how it ended. Raises only on cancellation."""
+    async def take(
+        self, state: RunState, step: TakeTurn, lease: LeaseInfo, *, limit_seconds: float = math.inf
+    ) -> TurnRecord:
+        """Make a turn under its lease, and return how it ended. Raises only on cancellation.
+
+        A turn that its task has no time for is broken off after `limit_seconds`, and charged at its lease.
+        """
         spec, messages, tools = self._prompt(state, step)
         started_at = self._parts.clock.now()
         began = self._parts.clock.monotonic()
@@ -106,18 +123,37 @@ class TurnTaker:
             stream=started.request.stream,
         )
         reach("turn.before_invoke")
-        reply = await self._invoke(call)
+        self._in_flight[spec.agent_id] += 1
+        try:
+            async with asyncio.timeout(None if math.isinf(limit_seconds) else limit_seconds):
+                reply = await self._invoke(call)
+        except TimeoutError:
+            reply = TurnReply(error=_out_of_time(step.task_id), sent=True, loader="")
+        finally:
+            self._in_flight[spec.agent_id] -= 1
         reach("turn.replied")
         record = self._record(step, spec, lease, reply, started_at, tools)
-        return record.model_copy(update={"duration_seconds": round(self._parts.clock.monotonic() - began, 6)})
+        measured: dict[str, object] = {"duration_seconds": round(self._parts.clock.monotonic() - began, 6)}
+        if step.turn == 0 and len(state.tasks) > 1:
+            told = len((messages[0].content or "").encode())
+            measured |= {"prompt_bytes": told, "monolith_bytes": monolith_bytes(state)}
+        return record.model_copy(update=measured)
 
     def settle(self, turns: Iterable[TurnRecord]) -> None:
         """Tell what turns cost, once their event is stored: told earlier, it would only delay that."""
         for record in turns:
             self._parts.spawn(self._settle(record))
 
+    def loads(self, workflow: Workflow) -> dict[str, float]:
+        """Return how busy this process keeps the agents of a workflow's tasks, by task_id; 1 is all they take."""
+        most = self._parts.settings.agent_max_concurrent_tasks
+        return {t.task_id: self._in_flight[t.agent_id] / most for t in workflow.tasks if t.agent_id is not None}
+
     def offered(self, state: RunState, task_id: str) -> frozenset[str]:
-        """Return the names of the tools that a task's agent was offered."""
+        """Return the names of the tools that a task may call: those its agent was offered, or its own one."""
+        task = state.tasks[task_id].task
+        if task.kind is not TaskKind.AGENT:
+            return frozenset((task.tool or "",))
         spec = self._spec(state, task_id)
         return frozenset(tool.name for tool in self._tools(state, task_id, spec))
 
@@ -238,6 +274,11 @@ class TurnTaker:
             return LeaseReply.decode(await patiently(once, clock=self._parts.clock, limit_seconds=limit))
         except EvolventError as error:
             return LeaseReply(error=_final(error), policy="stop")
+
+
+def _out_of_time(task_id: str) -> ErrorInfo:
+    message = f"Task {task_id!r} took longer than its timeout_seconds; allow it more."
+    return ErrorInfo(code="task.timeout", category=Category.TIMEOUT, message=message, retryable=True)
 
 
 def _final(error: EvolventError) -> ErrorInfo:

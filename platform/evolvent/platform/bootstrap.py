@@ -30,6 +30,9 @@ from evolvent.orchestrator.logs.source import RESOURCE, LogSource
 from evolvent.orchestrator.resource_manager import ResourceManager
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.tools.registry import ToolSettings
+from evolvent.orchestrator.workflows.catalog import CatalogStores, WorkflowCatalog
+from evolvent.orchestrator.workflows.planner import Planner
+from evolvent.orchestrator.workflows.urgency import Urgency, load_rules
 from evolvent.platform.metrics import Metrics
 from evolvent.platform.settings import Settings
 from evolvent.platform.unconfigured_model import UnconfiguredModel
@@ -39,6 +42,8 @@ from evolvent.storage.database import Databases
 from evolvent.storage.ledger import Ledger
 from evolvent.storage.recorder import Recorder
 from evolvent.storage.runs import RunStore
+from evolvent.storage.workflow_records import WorkflowRecords
+from evolvent.storage.workflows import WorkflowStore
 
 _VENDOR_URL = "https://api.openai.com/v1"
 _DRAIN_SECONDS = 8.0
@@ -126,7 +131,23 @@ def _improvement(bus: NatsBus, shared: Shared) -> Service:
 
 def _orchestrator(bus: NatsBus, shared: Shared) -> Service:
     settings = shared.settings.orchestrator
-    return AgentOrchestrator(bus, shared.agents(), shared.runs(), shared.tools(), settings=settings, clock=shared.clock)
+    tools = shared.tools()
+    return AgentOrchestrator(
+        bus,
+        shared.agents(),
+        shared.runs(),
+        tools,
+        settings=settings,
+        clock=shared.clock,
+        catalog=_catalog(bus, shared, tools),
+        urgency=Urgency(WorkflowRecords(shared.databases.records), load_rules(settings.adaptation_rules)),
+    )
+
+
+def _catalog(bus: NatsBus, shared: Shared, tools: ToolRegistry) -> WorkflowCatalog:
+    workflows, agents = WorkflowStore(shared.databases.definitions, shared.clock), shared.agents()
+    stores = CatalogStores(workflows, agents, shared.runs(), WorkflowRecords(shared.databases.records))
+    return WorkflowCatalog(stores, tools, Planner(bus, agents, workflows, tools))
 
 
 def _metrics(bus: NatsBus, shared: Shared) -> Service:

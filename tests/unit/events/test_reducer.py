@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from support.runs import LEASE, NOW, RUN, TOOLS, Script, done, envelope, failed_turn, resumed, started, turn
 
 from evolvent.events.errors import Category, ErrorInfo
-from evolvent.events.language.decisions import CallTool, Claim, Reconcile, Suspend, TakeTurn, decide
+from evolvent.events.language.decisions import decide
 from evolvent.events.language.prompt import conversation, prompt_bytes
 from evolvent.events.language.reducer import fold
 from evolvent.events.language.state import Refusal, RunStatus, TaskStatus, dump_state, load_state
+from evolvent.events.language.steps import CallTool, Claim, Reconcile, Suspend, TakeTurn
 from evolvent.events.language.tools import Effect
 from evolvent.events.language.workflow import Task, TaskKind, Workflow
 from evolvent.events.messages.runs import (
@@ -235,7 +236,7 @@ def test_a_task_waits_for_its_dependencies_and_reads_their_outputs() -> None:
     assert script.state.tasks["b"].status is TaskStatus.WAITING
     script.tick(done("a", "look", result={"n": 3}).model_copy(update={"task_id": "a"}))
     assert activities(script) == (TakeTurn("b", 0, 0),)
-    assert '{"n": 3}' in (conversation(script.state, script.state.tasks["b"])[0].content or "")
+    assert '{"n":3}' in (conversation(script.state, script.state.tasks["b"])[0].content or "")
 
 
 def test_the_prompt_bound_covers_every_byte() -> None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from support.runs import NOW, RUN, TOOLS, Script, done, turn
 
-from evolvent.events.language.decisions import MAX_ATTEMPTS, CallTool, Reconcile, decide
+from evolvent.events.language.decisions import decide
+from evolvent.events.language.endings import MAX_ATTEMPTS
 from evolvent.events.language.reducer import fold, reduce
 from evolvent.events.language.state import RunStatus
+from evolvent.events.language.steps import CallTool, Reconcile
 from evolvent.events.language.ticks import Stamp, Tick, compose
 from evolvent.events.messages.runs import ApprovalGiven, CancelRequested, RunEvent, ToolOutcome, WorkflowStarted
 

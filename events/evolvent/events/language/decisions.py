@@ -1,122 +1,54 @@
 """What is to be done next in a run: a pure function of its state. Orchestrators carry it out.
 
 Order of calls: reads of a turn run side by side; a keyed or irreversible call runs alone, after everything before
-it in the turn, and only after its claim is stored.
+it in the turn, and only after its claim is stored. Which of the ready tasks go on is in `places.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from evolvent.events.errors import Category, ErrorInfo
-from evolvent.events.language.state import CallState, RunState, TaskState, TaskStatus
+from evolvent.events.language.approvals import pending_approvals
+from evolvent.events.language.endings import ending_of
+from evolvent.events.language.places import IDLE, Going, chosen
+from evolvent.events.language.state import CallState, RunState, TaskState
+from evolvent.events.language.steps import Activity, CallTool, Claim, Decision, Reconcile, Suspend, TakeTurn
 from evolvent.events.language.tools import Effect, ToolSpec
+from evolvent.events.language.workflow import TaskKind
 from evolvent.events.messages.runs import SuspendReason, ToolClaim
 
-MAX_TRIES = 3
-MAX_REPAIRS = 3
 MAX_KEYED_TRIES = 3
-MAX_ATTEMPTS = 10
-_BACKOFF_SECONDS = (0.5, 2.0, 5.0)
 _LONGEST_WAIT_SECONDS = 30.0
-_REPAIRABLE = frozenset({"tool.bad_arguments", "tool.unknown"})
 
 
-@dataclass(frozen=True, slots=True)
-class TakeTurn:
-    """Make an agent task's next model turn, after a delay where the last try failed."""
-
-    task_id: str
-    turn: int
-    try_number: int
-    delay_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CallTool:
-    """Make a tool call. Its claim, where it needs one, is stored."""
-
-    task_id: str
-    call_id: str
-    effect: Effect
-    idempotency_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reconcile:
-    """Ask the tool itself whether a call of an earlier owner happened."""
-
-    task_id: str
-    call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Store the claim of a call before anything else."""
-
-    claim: ToolClaim
-
-
-@dataclass(frozen=True, slots=True)
-class Suspend:
-    """Let go of everything, and wait."""
-
-    reason: SuspendReason
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """End the run: with an answer, an error, or because it was cancelled."""
-
-    event_type: str
-    error: ErrorInfo | None = None
-    answer: str | None = None
-    output: object = None
-
-
-Activity = TakeTurn | CallTool | Reconcile
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Either the run ends here (`finish`, `suspend`), or claims are to be stored, or activities go on."""
-
-    finish: Finish | None = None
-    suspend: Suspend | None = None
-    claims: tuple[Claim, ...] = ()
-    activities: tuple[Activity, ...] = ()
-
-
-def decide(state: RunState, tools: Mapping[str, ToolSpec]) -> Decision:
-    """Return what is to be done, given the tools that this orchestrator knows."""
-    ending = _ending(state)
-    if ending is not None:
+def decide(state: RunState, tools: Mapping[str, ToolSpec], going: Going = IDLE) -> Decision:
+    """Return what is to be done, given the tools that this orchestrator knows and what it has in hand."""
+    ending = ending_of(state)
+    if ending is not None and (ending.finish is None or not ending.waits_for_others or not going.busy):
         return ending
     claims: list[Claim] = []
     activities: list[Activity] = []
-    for task in state.tasks.values():
-        if task.status is not TaskStatus.RUNNING:
-            continue
-        waiting = [call for call in task.calls if call.record is None]
-        if not waiting:
-            activities.append(_next_turn(state, task))
-            continue
-        for step in _calls(state, task, waiting, tools):
+    waits: list[Suspend] = []
+    for task_id in chosen(state, going, only_busy=ending is not None):
+        for step in _steps(state, state.tasks[task_id], tools):
             if isinstance(step, Suspend):
-                return Decision(suspend=step)
-            if isinstance(step, Claim):
+                waits.append(step)
+            elif isinstance(step, Claim):
                 claims.append(step)
             else:
                 activities.append(step)
+    if not claims and not activities and not going.busy:
+        waits += _asked(state)
+        if waits:
+            return Decision(suspend=waits[0])
     return Decision(claims=tuple(claims), activities=tuple(activities))
 
 
 def idempotency_key(run_id: str, task_id: str, call_id: str) -> str:
-    """Return the key that a keyed tool is called with, the same at every attempt."""
-    return hashlib.sha256(f"{run_id}|{task_id}|{call_id}".encode()).hexdigest()[:32]
+    """Return the key that a keyed tool is called with, the same at every attempt and every try."""
+    first_try = call_id.partition("~")[0]
+    return hashlib.sha256(f"{run_id}|{task_id}|{first_try}".encode()).hexdigest()[:32]
 
 
 def lease_id(run_id: str, task_id: str, turn: int, attempt: str) -> str:
@@ -124,74 +56,39 @@ def lease_id(run_id: str, task_id: str, turn: int, attempt: str) -> str:
     return hashlib.sha256(f"{run_id}|{task_id}|{turn}|{attempt}".encode()).hexdigest()[:32]
 
 
-def _ending(state: RunState) -> Decision | None:
-    if state.cancel is not None:
-        return Decision(finish=Finish("workflow_cancelled", error=_cancelled(state)))
-    if state.is_late:
-        return _fail("run.timeout", Category.TIMEOUT, "The run took longer than its timeout_seconds; allow it more.")
-    if state.attempt - state.suspensions > MAX_ATTEMPTS:  # each wait ends with a new owner, and is no crash
-        return _fail(
-            "run.attempts", Category.SYSTEM, f"The run was taken over {MAX_ATTEMPTS} times without coming to an end."
-        )
-    if state.refusal is not None and not (state.refusal.policy == "cheaper_model" and state.refusal.cheaper_model):
-        return _refused(state)
-    for task in state.tasks.values():
-        error = task.error or _hopeless(task)
-        if error is not None:
-            return Decision(finish=Finish("workflow_failed", error=error))
-    if state.tasks and all(task.status is TaskStatus.DONE for task in state.tasks.values()):
-        return Decision(finish=_completed(state))
-    return None
+def _steps(state: RunState, task: TaskState, tools: Mapping[str, ToolSpec]) -> list[Activity | Claim | Suspend]:
+    waiting = [call for call in task.calls if call.record is None]
+    if waiting:
+        return _calls(state, task, waiting, tools)
+    return [_next_turn(state, task)] if task.task.kind is TaskKind.AGENT else []
 
 
-def _completed(state: RunState) -> Finish:
-    needed = {name for task in state.tasks.values() for name in task.task.dependencies}
-    sinks = [task for name, task in state.tasks.items() if name not in needed]
-    output = sinks[0].output if len(sinks) == 1 else {task.task.task_id: task.output for task in sinks}
-    return Finish("workflow_completed", answer=output if isinstance(output, str) else None, output=output)
-
-
-def _cancelled(state: RunState) -> ErrorInfo:
-    assert state.cancel is not None
-    reason = f": {state.cancel.reason}" if state.cancel.reason else "."
-    return ErrorInfo(
-        code="run.cancelled", category=Category.SYSTEM, message=f"Cancelled by {state.cancel.principal}{reason}"
-    )
-
-
-def _refused(state: RunState) -> Decision:
-    refusal = state.refusal
-    assert refusal is not None
-    if refusal.policy in ("queue", "ask"):
-        return Decision(suspend=Suspend(SuspendReason.BUDGET, refusal.error.message))
-    return Decision(finish=Finish("workflow_failed", error=refusal.error))
-
-
-def _hopeless(task: TaskState) -> ErrorInfo | None:
-    last = task.turns[-1] if task.turns else None
-    if last is not None and last.error is not None and (task.tries >= MAX_TRIES or not last.error.retryable):
-        return last.error
-    if len(task.turns) - task.tries >= task.task.max_turns and task.status is TaskStatus.RUNNING:
-        message = f"Task {task.task.task_id!r} took {task.task.max_turns} model turns without an answer."
-        return ErrorInfo(code="agent.turns", category=Category.AGENT, message=message)
-    repairs = sum(1 for c in task.calls if c.record and c.record.error and c.record.error.code in _REPAIRABLE)
-    if repairs >= MAX_REPAIRS:
-        message = (
-            f"The model asked {repairs} times for tools that it does not have, or with arguments they do not take."
-        )
-        return ErrorInfo(code="agent.bad_calls", category=Category.AGENT, message=message)
-    return None
+def _asked(state: RunState) -> list[Suspend]:
+    """Return what a person is asked, where nothing else can go on."""
+    names = pending_approvals(state)
+    if not names:
+        return []
+    policy = state.tasks[names[0]].task.approval
+    question = (policy.prompt if policy else "") or state.tasks[names[0]].task.description or "May the run go on?"
+    say = f"`evolvent runs approve {state.run_id}` or `evolvent runs deny {state.run_id}`"
+    return [Suspend(SuspendReason.APPROVAL, f"{names[0]}: {question} Answer with {say}.")]
 
 
 def _next_turn(state: RunState, task: TaskState) -> TakeTurn:
-    turn = len([t for t in task.turns if t.reply is not None])
+    turn = sum(1 for t in task.turns if t.reply is not None)
+    error = task.turns[-1].error if task.tries else None
+    return TakeTurn(
+        task.task.task_id, turn, task.tries, _delay(state, task, turn, error.retry_after_seconds if error else 0)
+    )
+
+
+def _delay(state: RunState, task: TaskState, place: int, asked: float | None) -> float:
+    """Return how long the next try waits in seconds: what the task says, jittered; longer where that was asked for."""
     if not task.tries:
-        return TakeTurn(task.task.task_id, turn, 0)
-    error = task.turns[-1].error
-    asked = (error.retry_after_seconds if error else None) or 0.0
-    base = _BACKOFF_SECONDS[min(task.tries, len(_BACKOFF_SECONDS)) - 1]
-    jitter = 0.5 + _chance(state.run_id, task.task.task_id, turn, task.tries)
-    return TakeTurn(task.task.task_id, turn, task.tries, min(_LONGEST_WAIT_SECONDS, max(asked, base * jitter)))
+        return 0.0
+    jitter = 0.5 + _chance(state.run_id, task.task.task_id, place, task.tries)
+    own = task.task.delay_before_retry(task.tries) * jitter
+    return min(max(_LONGEST_WAIT_SECONDS, own), max(asked or 0.0, own))
 
 
 def _chance(*parts: object) -> float:
@@ -212,7 +109,8 @@ def _calls(
             else (spec.effect if spec and call.call.arguments is not None else Effect.PURE)
         )
         if not effect.needs_claim:
-            steps.append(CallTool(task.task.task_id, call.call.call_id, effect, None))
+            wait = _delay(state, task, len(task.calls), 0) if task.task.kind is TaskKind.TOOL else 0.0
+            steps.append(CallTool(task.task.task_id, call.call.call_id, effect, None, wait))
             continue
         if not steps:
             steps.append(_effectful(state, task, call, effect, spec))
@@ -238,7 +136,3 @@ def _effectful(
         f"Nobody knows whether {call.call.name} happened; look, then say so: "
         f"`evolvent runs resume {state.run_id} --outcome happened|did_not_happen|failed`.",
     )
-
-
-def _fail(code: str, category: Category, message: str) -> Decision:
-    return Decision(finish=Finish("workflow_failed", error=ErrorInfo(code=code, category=category, message=message)))

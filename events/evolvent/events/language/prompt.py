@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 
+from evolvent.events.errors import EvolventError
 from evolvent.events.language.agents import AgentSpec
+from evolvent.events.language.briefing import brief, monolith
 from evolvent.events.language.conversation import ChatMessage, ToolCall
+from evolvent.events.language.references import Scope, as_text
+from evolvent.events.language.scopes import scope_of
 from evolvent.events.language.state import CallState, RunState, TaskState
 from evolvent.events.language.tools import ToolSpec
+from evolvent.events.language.workflow import TaskKind
 from evolvent.events.messages.runs import ToolRecord
 
 _OVERHEAD_BYTES = 16
@@ -17,7 +22,9 @@ _OVERHEAD_BYTES = 16
 def conversation(state: RunState, task: TaskState) -> tuple[ChatMessage, ...]:
     """Return the messages of an agent task after its system prompt: the job, then every turn and its results."""
     assert state.started is not None
-    messages = [ChatMessage(role="user", content=_opening(state, task))]
+    messages = [ChatMessage(role="user", content=opening(state, task))]
+    if task.task.is_primed:
+        messages.extend(_primer(state, task))
     records = {call.call.call_id: call for call in task.calls}
     for turn in task.turns:
         if turn.reply is None:
@@ -53,21 +60,53 @@ def result_text(record: ToolRecord) -> str:
     return json.dumps(record.result, ensure_ascii=False, separators=(",", ":"))
 
 
-def _opening(state: RunState, task: TaskState) -> str:
+def opening(state: RunState, task: TaskState) -> str:
+    """Return the first message of an agent task: its briefing, the item at hand, and what was asked.
+
+    A task whose instructions refer to what is not there says so to its agent, which can still answer.
+    """
     assert state.started is not None
-    request = state.started.request
-    parts = [task.task.instructions, request.message]
-    if request.context:
-        parts.append("Context: " + json.dumps(request.context, ensure_ascii=False, sort_keys=True))
-    for name in task.task.dependencies:
-        parts.append(f"Output of {name}: {_as_text(state.tasks[name].output)}")
+    scope = scope_of(state, task=task)
+    message = state.started.request.message
+    try:
+        told = brief(task.task, scope)
+    except EvolventError as error:
+        return "\n\n".join(part for part in (task.task.instructions, message, f"({error})") if part)
+    parts = [told.instructions, message]
+    if told.context:
+        parts.append("Context: " + json.dumps(dict(told.context), ensure_ascii=False, sort_keys=True))
+    parts += [f"Output of {name}: {as_text(value)}" for name, value in told.inputs.items()]
+    if task.item_of is not None:
+        parts.append(f"Item: {as_text(scope.item)}")
     return "\n\n".join(part for part in parts if part)
 
 
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def monolith_bytes(state: RunState) -> int:
+    """Return how long one prompt for the whole workflow would be at this moment: all jobs, context and outputs."""
+    assert state.started is not None
+    whole = monolith(state.workflow, Scope(context=scope_of(state).context))
+    return len(whole.encode()) + len(state.started.request.message.encode()) + state.output_bytes
 
 
-def _answer(call: CallState) -> ChatMessage:
+def _primer(state: RunState, task: TaskState) -> list[ChatMessage]:
+    """Return the calls that the run has made for the agent, as if it had made them itself."""
+    made = [
+        (f"known_{number}", call)
+        for number, call in enumerate(
+            call
+            for name, other in state.tasks.items()
+            if other.task.kind is TaskKind.TOOL and name != task.task.task_id
+            for call in other.calls
+            if call.record is not None
+        )
+    ]
+    if not made:
+        return []
+    calls = tuple(call.call.model_copy(update={"call_id": name}) for name, call in made)
+    answers = [_answer(call, name) for name, call in made]
+    return [ChatMessage(role="assistant", tool_calls=calls), *answers]
+
+
+def _answer(call: CallState, name: str | None = None) -> ChatMessage:
     assert call.record is not None
-    return ChatMessage(role="tool", content=result_text(call.record), tool_call_id=call.call.call_id)
+    return ChatMessage(role="tool", content=result_text(call.record), tool_call_id=name or call.call.call_id)

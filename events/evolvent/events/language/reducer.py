@@ -10,28 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
-from evolvent.events.language.conversation import ToolCall
-from evolvent.events.language.state import (
-    Approval,
-    CallState,
-    RunState,
-    RunStatus,
-    TaskState,
-    TaskStatus,
-    load_state,
-)
-from evolvent.events.language.workflow import Task, TaskKind
+from evolvent.events.language.approvals import apply_approval, pending_approvals
+from evolvent.events.language.progress import Progress
+from evolvent.events.language.state import Approval, RunState, RunStatus, load_state
 from evolvent.events.messages.runs import (
     AnyRunEvent,
     ApprovalGiven,
     BudgetRefused,
     CancelRequested,
+    Deoptimized,
     Final,
     SuspendReason,
     ToolClaimed,
-    ToolOutcome,
     ToolRecord,
     Totals,
     TurnRecord,
@@ -41,7 +33,6 @@ from evolvent.events.messages.runs import (
 )
 from evolvent.events.principal import speaks_for
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _FINAL = {
     "workflow_completed": RunStatus.COMPLETED,
     "workflow_failed": RunStatus.FAILED,
@@ -70,13 +61,29 @@ def absorb(state: RunState, turns: tuple[TurnRecord, ...], tools: tuple[ToolReco
     """Return the state after model turns and tool calls ended."""
     if not turns and not tools:
         return state
-    tasks = dict(state.tasks)
+    progress = Progress(state)
     for turn in turns:
-        tasks[turn.task_id] = _after_turn(tasks[turn.task_id], turn)
+        progress.turn(turn)
     for record in tools:
-        tasks[record.task_id] = _after_call(tasks[record.task_id], record)
-    totals = _add(state.totals, turns, tools)
-    return replace(state, tasks=_unblock(tasks), totals=totals)
+        progress.tool(record)
+    return replace(progress.state(), totals=_add(state.totals, turns, tools))
+
+
+def suspend(state: RunState, reason: SuspendReason, *, number: int, at: datetime) -> RunState:
+    """Return the state of a run that waits from here. Who is asked for an approval is asked from now on."""
+    tasks = state.tasks
+    if reason is SuspendReason.APPROVAL:
+        asked = {n: replace(tasks[n], asked_at=tasks[n].asked_at or at) for n in pending_approvals(state)}
+        tasks = {**tasks, **asked}
+    return replace(
+        state,
+        tasks=tasks,
+        status=RunStatus.SUSPENDED,
+        suspensions=number,
+        suspend_reason=reason,
+        suspended_at=at,
+        refusal=None,
+    )
 
 
 def _beheaded(state: RunState, event: AnyRunEvent) -> RunState:
@@ -97,18 +104,11 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
         case WorkflowResumed():
             return _resume(state, event)
         case WorkflowSuspended():
-            return replace(
-                state,
-                status=RunStatus.SUSPENDED,
-                suspensions=event.suspension,
-                suspend_reason=event.reason,
-                suspended_at=event.occurred_at,
-                refusal=None,
-            )
+            return suspend(state, event.reason, number=event.suspension, at=event.occurred_at)
         case CancelRequested():
             return replace(state, cancel=event)
         case ApprovalGiven() if state.status is not RunStatus.RUNNING:
-            answer = Approval(event.approved, event.principal, event.outcome, event.result, event.note)
+            answer = Approval(event.approved, event.principal, event.outcome, event.result, event.note, event.task_id)
             return replace(state, approval=answer)
         case ToolClaimed():
             return _claim(state, event)
@@ -116,6 +116,8 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
             tasks = dict(state.tasks)
             tasks[event.task_id] = replace(tasks[event.task_id], model=event.model)
             return replace(state, tasks=tasks, refusal=None)
+        case Deoptimized() if event.to == "fallback":
+            return _fall_back(state)
         case Final():
             return replace(state, status=_FINAL[event.type])
         case _:
@@ -123,24 +125,29 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
 
 
 def _start(state: RunState, event: WorkflowStarted) -> RunState:
-    tasks = {task.task_id: _new_task(task) for task in event.workflow.tasks}
     is_ours = state.cancel is not None and speaks_for(state.cancel.principal, event.principal)
-    return replace(
+    state = replace(
         state,
         cancel=state.cancel if is_ours else None,
         status=RunStatus.RUNNING,
         attempt=event.attempt,
         started=event,
-        tasks=_unblock(tasks),
         request_seq=event.request_seq,
     )
+    progress = Progress(state)
+    progress.begin(event.workflow)
+    return progress.state()
 
 
-def _new_task(task: Task) -> TaskState:
-    if task.kind is TaskKind.TOOL and task.tool is not None:
-        call = ToolCall(call_id=task.task_id, name=task.tool, arguments=task.arguments)
-        return TaskState(task, calls=(CallState(call),))
-    return TaskState(task)
+def _fall_back(state: RunState) -> RunState:
+    """Begin the fallback workflow; what was done before stays known under its own task ids."""
+    assert state.started is not None
+    if state.fell_back or state.started.fallback is None:
+        return state
+    state = replace(state, fell_back=True, failed=(), left=0, active={}, missing={})
+    progress = Progress(state)
+    progress.begin(state.workflow)
+    return progress.state()
 
 
 def _resume(state: RunState, event: WorkflowResumed) -> RunState:
@@ -159,44 +166,7 @@ def _resume(state: RunState, event: WorkflowResumed) -> RunState:
         suspended_at=None,
         paused_seconds=paused,
     )
-    return _apply_approval(state)
-
-
-def _apply_approval(state: RunState) -> RunState:
-    """Settle the calls whose end was unknown, as a person said."""
-    if state.approval is None or state.suspend_reason is not SuspendReason.OUTCOME_UNKNOWN:
-        return replace(state, approval=None)
-    tasks = {
-        name: replace(task, calls=tuple(_settle(call, state.approval) for call in task.calls))
-        for name, task in state.tasks.items()
-    }
-    return replace(state, approval=None, tasks=_unblock(tasks), suspend_reason=None)
-
-
-def _settle(call: CallState, answer: Approval) -> CallState:
-    if call.claim is None or call.record is not None:
-        return call
-    outcome = answer.outcome or ("happened" if answer.approved else "failed")
-    if outcome == "did_not_happen":
-        return replace(call, claim=None, claim_attempt=0, unknown_count=0, reconciled=False)
-    return replace(call, record=_told(call, answer, happened=outcome == "happened"))
-
-
-def _told(call: CallState, answer: Approval, *, happened: bool) -> ToolRecord:
-    from_claim = call.claim
-    assert from_claim is not None
-    return ToolRecord(
-        task_id=from_claim.task_id,
-        call_id=call.call.call_id,
-        name=call.call.name,
-        effect=from_claim.effect,
-        arguments=call.call.arguments or {},
-        outcome=ToolOutcome.OK if happened else ToolOutcome.ERROR,
-        result=answer.result if happened else {"error": answer.note or "A person treats this call as failed."},
-        idempotency_key=from_claim.idempotency_key,
-        decided_by=answer.principal,
-        started_at=_EPOCH,
-    )
+    return apply_approval(state, event.occurred_at)
 
 
 def _claim(state: RunState, event: ToolClaimed) -> RunState:
@@ -211,43 +181,6 @@ def _claim(state: RunState, event: ToolClaimed) -> RunState:
         )
         tasks[claim.task_id] = replace(task, calls=calls)
     return replace(state, tasks=tasks)
-
-
-def _after_turn(task: TaskState, turn: TurnRecord) -> TaskState:
-    reply = turn.reply
-    if reply is None:
-        return replace(task, tries=task.tries + 1, turns=(*task.turns, turn))
-    calls = tuple(CallState(call) for call in reply.tool_calls)
-    task = replace(task, tries=0, turns=(*task.turns, turn), calls=(*task.calls, *calls))
-    return task if calls else replace(task, status=TaskStatus.DONE, output=reply.text or "")
-
-
-def _after_call(task: TaskState, record: ToolRecord) -> TaskState:
-    calls = tuple(_with_record(c, record) if c.call.call_id == record.call_id else c for c in task.calls)
-    task = replace(task, calls=calls)
-    if task.task.kind is TaskKind.AGENT or record.outcome is ToolOutcome.UNKNOWN:
-        return task
-    if record.outcome is ToolOutcome.ERROR:
-        return replace(task, status=TaskStatus.FAILED, error=record.error)
-    return replace(task, status=TaskStatus.DONE, output=record.result)
-
-
-def _with_record(call: CallState, record: ToolRecord) -> CallState:
-    if call.record is not None:
-        return call
-    if record.outcome is ToolOutcome.UNKNOWN:
-        return replace(call, unknown_count=call.unknown_count + 1)
-    return replace(call, record=record)
-
-
-def _unblock(tasks: dict[str, TaskState]) -> dict[str, TaskState]:
-    """Set every waiting task running whose dependencies are all done."""
-    for name, task in tasks.items():
-        if task.status is TaskStatus.WAITING and all(
-            tasks[d].status is TaskStatus.DONE for d in task.task.dependencies
-        ):
-            tasks[name] = replace(task, status=TaskStatus.RUNNING)
-    return tasks
 
 
 def _add(totals: Totals, turns: tuple[TurnRecord, ...], tools: tuple[ToolRecord, ...]) -> Totals:

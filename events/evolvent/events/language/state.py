@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from evolvent.events.errors import ErrorInfo
 from evolvent.events.language.conversation import ToolCall
-from evolvent.events.language.workflow import Task
+from evolvent.events.language.workflow import Task, Workflow
 from evolvent.events.messages.runs import (
     CancelRequested,
     SuspendReason,
@@ -40,12 +40,18 @@ class RunStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands. Waiting means that a dependency is not done."""
+    """Where a task stands. Waiting: a dependency is not done. Skipped: it never will be, or its workflow was left."""
 
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    SKIPPED = "skipped"
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing more is done about the task."""
+        return self in (TaskStatus.DONE, TaskStatus.FAILED, TaskStatus.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,21 @@ class CallState:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A task of a pipeline, as the items it takes one by one: item i is the task `name[i]`.
+
+    `source` is the stage whose items it takes as they come, where it does not wait for the whole list.
+    """
+
+    size: int
+    source: str | None = None
+    begun: int = 0
+    over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskState:
-    """One task of the run. `tries` counts the failures of its next turn."""
+    """One task of the run. `tries` counts the failures in a row of its next turn or call."""
 
     task: Task
     status: TaskStatus = TaskStatus.WAITING
@@ -74,6 +93,12 @@ class TaskState:
     model: str | None = None
     output: Any = None
     error: ErrorInfo | None = None
+    asked_at: datetime | None = None
+    """Since when a person is asked, in an approval task."""
+    stage: Stage | None = None
+    item_of: str | None = None
+    """The stage that this is an item of, and which one."""
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +120,30 @@ class Approval:
     outcome: str | None = None
     result: Any = None
     note: str | None = None
+    task_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run. `attempt` counts its owners; `last_seq` fences the next append."""
+    """A run. `attempt` counts its owners; `last_seq` fences the next append.
+
+    `active` are the running tasks in the order in which they became so, `missing` how many dependencies each waiting
+    task lacks, `left` how many tasks are not over: kept beside `tasks` so that no step has to look at all of them.
+    """
 
     run_id: str
     status: RunStatus = RunStatus.NEW
     attempt: int = 1
     started: WorkflowStarted | None = None
     tasks: dict[str, TaskState] = field(default_factory=dict)
+    active: dict[str, None] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+    left: int = 0
+    failed: tuple[str, ...] = ()
+    deoptimized: str | None = None
+    """Why an agent took over from the workflow, where one did."""
+    fell_back: bool = False
+    output_bytes: int = 0
     cancel: CancelRequested | None = None
     approval: Approval | None = None
     refusal: Refusal | None = None
@@ -119,16 +157,36 @@ class RunState:
     last_seq: int = 0
     last_event_id: str | None = None
 
+    @property
+    def workflow(self) -> Workflow:
+        """The workflow that is being done: that of the start, or its fallback."""
+        assert self.started is not None
+        fallback = self.started.fallback
+        return fallback if self.fell_back and fallback is not None else self.started.workflow
+
 
 _ADAPTER: TypeAdapter[RunState] = TypeAdapter(RunState)
+_DERIVED: Final = ("active", "missing", "left")
 
 
 def dump_state(state: RunState) -> dict[str, Any]:
     """Return the state as the JSON that a suspended event carries."""
-    data: dict[str, Any] = _ADAPTER.dump_python(state, mode="json", exclude_none=True)
+    data: dict[str, Any] = _ADAPTER.dump_python(state, mode="json", exclude_none=True, exclude=set(_DERIVED))
     return data
 
 
 def load_state(data: dict[str, Any]) -> RunState:
     """Return the state that `dump_state` wrote."""
-    return _ADAPTER.validate_python(data)
+    state = _ADAPTER.validate_python({name: value for name, value in data.items() if name not in _DERIVED})
+    tasks = state.tasks
+    waiting = {name: task for name, task in tasks.items() if task.status is TaskStatus.WAITING}
+    return replace(
+        state,
+        active={name: None for name, task in tasks.items() if task.status is TaskStatus.RUNNING and not task.stage},
+        missing={name: _missing(task, tasks) for name, task in waiting.items() if task.item_of is None},
+        left=sum(1 for task in tasks.values() if not task.status.is_over and task.item_of is None),
+    )
+
+
+def _missing(task: TaskState, tasks: dict[str, TaskState]) -> int:
+    return sum(1 for name in dict.fromkeys(task.task.dependencies) if tasks[name].status is not TaskStatus.DONE)

@@ -8,15 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from evolvent.events.errors import ErrorInfo
+from evolvent.events.language.approvals import silence_ends_at
 from evolvent.events.language.conversation import ModelReply
-from evolvent.events.language.decisions import Decision, Finish, decide
-from evolvent.events.language.reducer import absorb
+from evolvent.events.language.decisions import decide
+from evolvent.events.language.endings import success_rate
+from evolvent.events.language.places import IDLE, Going
+from evolvent.events.language.reducer import absorb, suspend
 from evolvent.events.language.state import CallState, Refusal, RunState, dump_state
+from evolvent.events.language.steps import Finish, Suspend
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.runs import (
     AgentCompleted,
     AgentError,
     BudgetRefused,
+    Deoptimized,
     Final,
     RunEvent,
     ToolClaimed,
@@ -67,18 +72,24 @@ def observe(state: RunState, tick: Tick) -> RunState:
     return replace(state, is_late=state.is_late or tick.is_late)
 
 
-def compose(state: RunState, tick: Tick, tools: Mapping[str, ToolSpec], stamp: Stamp) -> RunEvent | None:
+def compose(
+    state: RunState, tick: Tick, tools: Mapping[str, ToolSpec], stamp: Stamp, going: Going = IDLE
+) -> RunEvent | None:
     """Return the one event that says a tick and what it decides, or None where nothing is to be said."""
     after = observe(state, tick)
-    decision = decide(after, tools)
+    decision = decide(after, tools, going)
     common = _common(state, tick, stamp)
     if decision.finish is not None:
         return _final(after, decision.finish, common, stamp)
     if decision.suspend is not None:
-        return _suspended(after, decision, common, stamp)
+        return _suspended(after, decision.suspend, common, stamp)
+    if decision.fallback is not None:
+        return Deoptimized(**common, to="fallback", reason=decision.fallback)
+    if after.deoptimized is not None and state.deoptimized is None:
+        return Deoptimized(**common, reason=after.deoptimized)
     if decision.claims:
         return ToolClaimed(**common, claims=tuple(step.claim for step in decision.claims))
-    if tick.refusal is not None:
+    if tick.refusal is not None and tick.refusal.cheaper_model is not None:
         model = tick.refusal.cheaper_model
         return BudgetRefused(**common, error=tick.refusal.error, task_id=tick.refusal.task_id, model=model)
     if tick.turns:
@@ -135,9 +146,11 @@ def _final(state: RunState, finish: Finish, common: dict[str, Any], stamp: Stamp
             "principal": started.principal,
             "goal": started.goal,
         }
+    rate = {"success_rate": round(success_rate(state), 4)} if len(state.tasks) > 1 else {}
     scripted = any(t.reply is not None and t.reply.scripted for task in state.tasks.values() for t in task.turns)
     return _FINALS[finish.event_type](
         **common,
+        **rate,
         answer=finish.answer,
         output=None if finish.answer is not None else finish.output,
         error=finish.error,
@@ -147,16 +160,14 @@ def _final(state: RunState, finish: Finish, common: dict[str, Any], stamp: Stamp
     )
 
 
-def _suspended(state: RunState, decision: Decision, common: dict[str, Any], stamp: Stamp) -> WorkflowSuspended:
-    suspend = decision.suspend
-    assert suspend is not None
+def _suspended(state: RunState, wait: Suspend, common: dict[str, Any], stamp: Stamp) -> WorkflowSuspended:
     number = state.suspensions + 1
-    kept = replace(state, suspensions=number, suspend_reason=suspend.reason, suspended_at=stamp.now, refusal=None)
+    kept = replace(suspend(state, wait.reason, number=number, at=stamp.now), status=state.status)
     return WorkflowSuspended(
         **common,
-        reason=suspend.reason,
-        detail=suspend.detail,
-        wake_at=stamp.wake_at,
+        reason=wait.reason,
+        detail=wait.detail,
+        wake_at=stamp.wake_at or silence_ends_at(kept),
         suspension=number,
         state=dump_state(kept),
     )

@@ -120,6 +120,7 @@ class Task(_Document):
     transformations: tuple[Transformation, ...] = ()
     priority_boost: float = Field(default=0.0, ge=-1000, le=1000)
     max_turns: int = Field(default=12, gt=0)
+    is_primed: bool = False
     approval: ApprovalPolicy | None = None
 
     def delay_before_retry(self, failures: int) -> float:
@@ -174,6 +175,16 @@ class Workflow(_Document):
                 found.setdefault(name, []).append(task.task_id)
         return {name: tuple(waiting) for name, waiting in found.items()}
 
+    @cached_property
+    def tools(self) -> frozenset[str]:
+        """The names of the tools that its tool tasks call."""
+        return frozenset(task.tool for task in self.tasks if task.tool is not None)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """For each task its place in the order of definition."""
+        return {name: place for place, name in enumerate(self.by_id)}
+
     def mode_of(self, task: Task) -> ExecutionMode:
         """Return a task's own mode, or else the workflow's."""
         return task.mode or self.mode
@@ -185,5 +196,7 @@ TaskDefinition = Task
 @lru_cache(maxsize=1024)
 def single_agent(agent_id: str) -> Workflow:
     """Return the workflow of a plain request: one agent task that answers the message."""
-    task = Task(task_id="answer", agent_id=agent_id, timeout_seconds=NO_TASK_TIMEOUT_SECONDS)
+    task = Task(
+        task_id="answer", agent_id=agent_id, timeout_seconds=NO_TASK_TIMEOUT_SECONDS, retry_count=2, retry_backoff=4
+    )
     return Workflow(name="ask", tasks=(task,))

@@ -88,6 +88,9 @@ class TurnRecord(BaseModel):
     started_at: datetime
     duration_seconds: float = 0.0
     loader: str = ""
+    prompt_bytes: int = 0
+    """What a workflow's task was told at its first turn, and what one prompt for everything would have been."""
+    monolith_bytes: int = 0
 
 
 class ToolOutcome(StrEnum):
@@ -173,6 +176,8 @@ class WorkflowStarted(RunEvent):
     mode: Mode = Mode.LIVE
     routing: RoutingDecision
     workflow: Workflow
+    fallback: Workflow | None = None
+    parameters: dict[str, Any] = {}
     workflow_hash: str = ""
     agents: dict[str, AgentSpec] = {}
     tool_hashes: dict[str, str] = {}
@@ -243,13 +248,16 @@ class ApprovalGiven(RunEvent):
     outcome: Literal["happened", "did_not_happen", "failed"] | None = None
     result: Any = None
     note: str | None = None
+    task_id: str | None = None
+    """Which approval task is answered; None: the one that the run waits for."""
 
 
 class Deoptimized(RunEvent):
-    """An automation's guard failed, and the agent takes over."""
+    """A workflow could not go on as planned: its agent takes over with what is known, or its fallback does."""
 
     type: Literal["deoptimized"] = "deoptimized"
-    guard: str = ""
+    to: Literal["takeover", "fallback"] = "takeover"
+    reason: str = ""
 
 
 class SuspendReason(StrEnum):
@@ -303,6 +311,8 @@ class Final(RunEvent):
     output: Any = None
     error: ErrorInfo | None = None
     served_by: ServedBy = ServedBy.AGENT
+    success_rate: float = 1.0
+    """Tasks that were done ÷ tasks that were begun or skipped."""
     scripted: bool = False
     cost_usd: float = 0.0
     totals: Totals = Totals()

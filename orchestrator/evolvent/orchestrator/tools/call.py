@@ -16,6 +16,7 @@ call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
@@ -41,7 +42,14 @@ MOST_BLOB_BYTES: Final = 64 * 1024 * 1024
 
 
 async def call_tool(
-    registry: ToolRegistry, call: ToolCall, ctx: ToolContext, *, offered: frozenset[str], clock: Clock, attempt: int = 1
+    registry: ToolRegistry,
+    call: ToolCall,
+    ctx: ToolContext,
+    *,
+    offered: frozenset[str],
+    clock: Clock,
+    attempt: int = 1,
+    limit_seconds: float = math.inf,
 ) -> ToolRecord:
     """Call a tool as a model asked for it, and return what became of it. Raises nothing but CancelledError.
 
@@ -52,6 +60,7 @@ async def call_tool(
         offered: The names of the tools that the agent was offered.
         clock: Time.
         attempt: Which attempt at this call this is.
+        limit_seconds: How long its task still has, where that is less than the tool's own timeout.
     """
     begun = _begin(registry, call, ctx, clock, attempt=attempt)
     given: dict[str, Any] = {}
@@ -62,7 +71,7 @@ async def call_tool(
     except EvolventError as error:
         end = refused(error, registry.scrub)
     else:
-        end = await _ended(registry, tool, arguments)
+        end = await _ended(registry, tool, arguments, min(limit_seconds, tool.spec.timeout_seconds))
     record = begun.record(end, given, clock)
     registry.count(call.name, record.outcome, record.duration_seconds)
     return record
@@ -168,11 +177,11 @@ def _checked(tool: Tool, given: dict[str, Any], ctx: ToolContext, *, mended: boo
     return arguments
 
 
-async def _ended(registry: ToolRegistry, tool: Tool, arguments: dict[str, Any]) -> End:
+async def _ended(registry: ToolRegistry, tool: Tool, arguments: dict[str, Any], limit_seconds: float) -> End:
     """Run the tool and say how that ended."""
     spec = tool.spec
     try:
-        result = await bounded(_run(registry, tool, arguments), spec.timeout_seconds)
+        result = await bounded(_run(registry, tool, arguments), limit_seconds)
     except Raised as raised:
         return failed(spec, raised, registry.scrub)
     return await _kept(registry, tool, result)

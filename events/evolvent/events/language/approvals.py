@@ -1,0 +1,108 @@
+"""What people say to a run that waits for them: yes or no to an approval task, or what became of an effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from evolvent.events.language.progress import Progress
+from evolvent.events.language.state import Approval, CallState, RunState
+from evolvent.events.language.workflow import ApprovalPolicy, TaskKind
+from evolvent.events.messages.runs import SuspendReason, ToolOutcome, ToolRecord
+from evolvent.events.principal import ANONYMOUS
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def apply_approval(state: RunState, now: datetime) -> RunState:
+    """Return the state after what a person said, or what their silence means by now."""
+    reason, answer = state.suspend_reason, state.approval
+    state = replace(state, approval=None)
+    if reason is SuspendReason.OUTCOME_UNKNOWN and answer is not None:
+        return _settled(state, answer)
+    if reason is SuspendReason.APPROVAL:
+        return _answered(state, answer, now)
+    return state
+
+
+def _settled(state: RunState, answer: Approval) -> RunState:
+    """Settle the calls whose end was unknown."""
+    told = [
+        _told(call, answer, happened=outcome == "happened")
+        for task in state.tasks.values()
+        for call in task.calls
+        if call.claim is not None
+        and call.record is None
+        and (outcome := answer.outcome or ("happened" if answer.approved else "failed")) != "did_not_happen"
+    ]
+    tasks = state.tasks
+    if answer.outcome == "did_not_happen":
+        tasks = {name: replace(task, calls=tuple(_freed(call) for call in task.calls)) for name, task in tasks.items()}
+    progress = Progress(replace(state, tasks=tasks, suspend_reason=None))
+    for record in told:
+        progress.tool(record)
+    return progress.state()
+
+
+def _freed(call: CallState) -> CallState:
+    if call.claim is None or call.record is not None:
+        return call
+    return replace(call, claim=None, claim_attempt=0, unknown_count=0, reconciled=False)
+
+
+def _answered(state: RunState, answer: Approval | None, now: datetime) -> RunState:
+    """Answer the approval task that was asked about, and those whose time has run out."""
+    progress = Progress(state)
+    for task_id in pending_approvals(state):
+        task = state.tasks[task_id]
+        policy = task.task.approval or ApprovalPolicy()
+        if answer is not None and _speaks_of(answer, task_id) and may_approve(policy, answer.principal):
+            progress.answer(task_id, approved=answer.approved, by=answer.principal, note=answer.note)
+            answer = None
+        elif task.asked_at is not None and (now - task.asked_at).total_seconds() >= policy.timeout_seconds:
+            note = f"nobody answered within {policy.timeout_seconds:g} s"
+            progress.answer(task_id, approved=policy.on_timeout == "approve", by="timeout", note=note)
+    return replace(progress.state(), suspend_reason=None)
+
+
+def pending_approvals(state: RunState) -> list[str]:
+    """Return the approval tasks that wait for a person, the longest first."""
+    return [name for name in state.active if state.tasks[name].task.kind is TaskKind.APPROVAL]
+
+
+def silence_ends_at(state: RunState) -> datetime | None:
+    """Return when the silence about an approval counts as an answer, or None where nobody is asked."""
+    if state.suspend_reason is not SuspendReason.APPROVAL:
+        return None
+    ends = [
+        task.asked_at + timedelta(seconds=(task.task.approval or ApprovalPolicy()).timeout_seconds)
+        for task in map(state.tasks.__getitem__, pending_approvals(state))
+        if task.asked_at is not None
+    ]
+    return min(ends, default=None)
+
+
+def may_approve(policy: ApprovalPolicy, principal: str) -> bool:
+    """Say whether somebody may answer: those who are named; and the operator, always."""
+    return not policy.approvers or principal in policy.approvers or principal == ANONYMOUS
+
+
+def _speaks_of(answer: Approval, task_id: str) -> bool:
+    return answer.task_id in (None, task_id)
+
+
+def _told(call: CallState, answer: Approval, *, happened: bool) -> ToolRecord:
+    from_claim = call.claim
+    assert from_claim is not None
+    return ToolRecord(
+        task_id=from_claim.task_id,
+        call_id=call.call.call_id,
+        name=call.call.name,
+        effect=from_claim.effect,
+        arguments=call.call.arguments or {},
+        outcome=ToolOutcome.OK if happened else ToolOutcome.ERROR,
+        result=answer.result if happened else {"error": answer.note or "A person treats this call as failed."},
+        idempotency_key=from_claim.idempotency_key,
+        decided_by=answer.principal,
+        started_at=_EPOCH,
+    )
