@@ -15,6 +15,7 @@ from evolvent.events.bus import Delivery
 from evolvent.events.clock import Clock
 from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost, InvalidMessage, NotFound
 from evolvent.events.journal import Journal
+from evolvent.events.language.approvals import approval_policy, may_approve, names_approver, pending_approvals
 from evolvent.events.language.reducer import fold
 from evolvent.events.language.state import RunState, RunStatus, load_state
 from evolvent.events.messages.commands import Answer, Cancel
@@ -35,6 +36,12 @@ class NotWaiting(EvolventError):
     """The run waits for no answer; `evolvent runs show` tells where it stands. Nothing was changed."""
 
     code, category = "run.not_waiting", Category.VALIDATION
+
+
+class NotApprover(EvolventError):
+    """The approval that this run waits for names others who may answer; ask one of them. Nothing was changed."""
+
+    code, category = "run.not_approver", Category.PERMISSION
 
 
 class CommandsInbox:
@@ -103,7 +110,7 @@ class CommandsInbox:
         }
         if isinstance(command, Cancel):
             return CancelRequested.model_validate({**common, "reason": command.reason})
-        answer = {"outcome": command.outcome, "result": command.result, "note": command.note}
+        answer = command.model_dump(include={"outcome", "result", "note", "task_id"})
         return ApprovalGiven.model_validate({**common, **answer, "approved": verb is Verb.APPROVE})
 
     async def _may_say(self, state: RunState, command: Cancel | Answer, principal: str) -> bool:
@@ -117,10 +124,16 @@ class CommandsInbox:
         owner = started.principal if started is not None else await self._runs.principal_of(state.run_id)
         if started is None and owner is not None:
             status = (await self._runs.exists(state.run_id) or (status, ""))[0]
+        if isinstance(command, Answer) and any(
+            names_approver(state, task, principal) for task in pending_approvals(state)
+        ):
+            return True
         if owner is not None and status != "pending" and not speaks_for(principal, owner):
             raise NotFound(f"There is no run {state.run_id!r}; `evolvent runs list` shows yours.")
         if isinstance(command, Answer) and status != RunStatus.SUSPENDED:
             raise NotWaiting
+        if isinstance(command, Answer) and not _may_answer(state, command, principal):
+            raise NotApprover
         return status not in _ENDED
 
     async def _tell(self, state: RunState, *, causation_id: str) -> None:
@@ -161,6 +174,12 @@ async def apply_all(inbox: CommandsInbox, deliveries: Sequence[Delivery]) -> lis
                 message = f"{type(error).__name__} while this command was applied; see the orchestrator's log."
                 refused.append((delivery, ErrorInfo(code="internal", category=Category.SYSTEM, message=message)))
     return refused
+
+
+def _may_answer(state: RunState, command: Answer, principal: str) -> bool:
+    """Say whether somebody may answer what a run waits for; an approval by what its policy says."""
+    asked = [name for name in pending_approvals(state) if command.task_id in (None, name)]
+    return not asked or any(may_approve(approval_policy(state, name), principal) for name in asked)
 
 
 def _already_said(state: RunState, command: Cancel | Answer) -> bool:

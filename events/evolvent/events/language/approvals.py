@@ -55,7 +55,7 @@ def _answered(state: RunState, answer: Approval | None, now: datetime) -> RunSta
     progress = Progress(state)
     for task_id in pending_approvals(state):
         task = state.tasks[task_id]
-        policy = task.task.approval or ApprovalPolicy()
+        policy = approval_policy(state, task_id)
         if answer is not None and _speaks_of(answer, task_id) and may_approve(policy, answer.principal):
             progress.answer(task_id, approved=answer.approved, by=answer.principal, note=answer.note)
             answer = None
@@ -80,6 +80,16 @@ def silence_ends_at(state: RunState) -> datetime | None:
         if task.asked_at is not None
     ]
     return min(ends, default=None)
+
+
+def approval_policy(state: RunState, task_id: str) -> ApprovalPolicy:
+    """Return the policy of an approval task."""
+    return state.tasks[task_id].task.approval or ApprovalPolicy()
+
+
+def names_approver(state: RunState, task_id: str, principal: str) -> bool:
+    """Say whether an approval task names somebody, who may then answer for a run of another's."""
+    return principal in approval_policy(state, task_id).approvers
 
 
 def may_approve(policy: ApprovalPolicy, principal: str) -> bool:

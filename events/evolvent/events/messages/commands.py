@@ -27,8 +27,9 @@ class Cancel(Command):
 
 
 class Answer(Command):
-    """Approve or deny (the verb says which) what a suspended run waits for."""
+    """Approve or deny (the verb says which) what a suspended run waits for; `task_id` names one approval of several."""
 
+    task_id: str | None = Field(default=None, max_length=200)
     outcome: Literal["happened", "did_not_happen", "failed"] | None = None
     result: Any = None
     note: str | None = Field(default=None, max_length=2000)
