@@ -19,6 +19,7 @@ from evolvent.storage import (  # noqa: F401  # every row class of the three fam
     jobs,
     ledger_rows,
     run_rows,
+    schedules,
     workflows,
 )
 from evolvent.storage.database import Databases

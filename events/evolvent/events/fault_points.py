@@ -35,6 +35,8 @@ POINTS = (
     "recorder.before_commit",
     "recorder.committed",
 )
+SCHEDULE_POINTS = ("schedule.planned", "schedule.published")
+"""Met only where somebody has a schedule; tests/integration/test_user_schedules.py dies at each."""
 _point, _, _at = os.environ.get("EVOLVENT_CRASH_AT", "").partition(":")
 _visits = itertools.count(1)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 ANONYMOUS = "anonymous"
 
-_TOKENS_WHEN_SIGNED = {"requests": 5, "commands": 5, "ask": 4}
+_TOKENS_WHEN_SIGNED = {"requests": 5, "commands": 5, "ask": 4, "improvement": 5}
 
 
 def principal_of(subject: str) -> str:

@@ -5,9 +5,10 @@ evolvent.commands.<verb>.<run_id|_>      evolvent.events.<event_type>
 evolvent.dead.<stream>                   evolvent.ask.<goal>
 evolvent.stream.<run_id>                 evolvent.nudge.<run_id>
 evolvent.<service>.<endpoint>            evolvent.<service>.<instance>.<endpoint>
+evolvent.improvement.schedules.<verb>
 
-Requests, commands and questions arrive with one token more when a client sent them: its name, which the server
-adds (`principal.py`).
+Requests, commands, questions and what is said of schedules arrive with one token more when a client sent them: its
+name, which the server adds (`principal.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ ALL_EVENTS = "evolvent.events.>"
 ALL_DEAD = "evolvent.dead.>"
 ALL_ASK = "evolvent.ask.>"
 ALL_NUDGES = "evolvent.nudge.*"
+ALL_SCHEDULES = "evolvent.improvement.schedules.>"
 LAST_RUN = "_"
 SIGNED = (
     "evolvent.requests.*.*",
@@ -34,6 +36,7 @@ SIGNED = (
     "evolvent.commands.feedback.*",
     "evolvent.commands.outcome.*",
     "evolvent.ask.*",
+    "evolvent.improvement.schedules.*",
 )
 """What a client may publish; on its way to the services the server adds the client's name as the last token."""
 RUN_NAMESPACE = uuid.UUID("6f1c7c5e-2f0b-5d3e-9a55-3d8d3a1f7e10")
@@ -150,6 +153,16 @@ def ask(goal: str) -> str:
 def parse_ask(subject: str) -> str:
     """Return the goal of a question's subject."""
     return token(subject.split(".")[2])
+
+
+def schedules(verb: str) -> str:
+    """Where something is said about the speaker's schedules."""
+    return f"evolvent.improvement.schedules.{token(verb)}"
+
+
+def parse_schedules(subject: str) -> str:
+    """Return the verb of what is said about schedules."""
+    return token(subject.split(".")[3])
 
 
 def stream(run_id: str) -> str:

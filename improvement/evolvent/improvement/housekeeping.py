@@ -13,6 +13,7 @@ from evolvent.storage.agents import AgentStore
 from evolvent.storage.archive import Archive
 from evolvent.storage.jobs import JobStore
 from evolvent.storage.runs import RunStore
+from evolvent.storage.schedules import ScheduleStore
 
 _JOB_RUNS_KEPT = timedelta(days=14)
 """Longer than the longest time between two planned times: a claim that is forgotten could be made again."""
@@ -22,11 +23,19 @@ class Retention:
     """Deletes what is older than the settings want kept, a batch at a time."""
 
     def __init__(
-        self, runs: RunStore, archive: Archive, jobs: JobStore, *, settings: ImprovementSettings, clock: Clock
+        self,
+        runs: RunStore,
+        archive: Archive,
+        jobs: JobStore,
+        schedules: ScheduleStore,
+        *,
+        settings: ImprovementSettings,
+        clock: Clock,
     ) -> None:
         self._runs = runs
         self._archive = archive
         self._jobs = jobs
+        self._schedules = schedules
         self._settings = settings
         self._clock = clock
 
@@ -34,6 +43,7 @@ class Retention:
         """Delete ended runs with their events, platform events, commands and dead letters; say how much."""
         now = self._clock.now()
         claims = await self._jobs.forget_before(now - _JOB_RUNS_KEPT)
+        await self._schedules.forget_before(now - _JOB_RUNS_KEPT)
         if self._settings.retention_days is None:
             return f"off for runs; {claims} job runs forgotten"
         before = now - timedelta(days=self._settings.retention_days)

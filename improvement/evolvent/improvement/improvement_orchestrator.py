@@ -2,6 +2,7 @@
 
     commands feedback, outcome ──▶ SQL ──▶ feedback_received
     clock ──▶ leader ──▶ claimed planned time ──▶ job ──▶ scheduler_ran
+                    └──▶ due schedule of a user ──▶ request
 
 Any number run side by side: commands are shared, one at a time keeps the schedule. Nobody waits for this service, so
 runs go on as before while it is off. Shown in use by tests/integration/test_improvement_orchestrator.py.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from evolvent.events import subjects
 from evolvent.events.bus import Call, Delivery
 from evolvent.events.clock import Clock
 from evolvent.events.dead_letters import bury
@@ -36,7 +38,9 @@ from evolvent.improvement.feedback import Opinion, answer, opinion_of_call, opin
 from evolvent.improvement.housekeeping import IdleAgents, Retention
 from evolvent.improvement.planned_times import Daily, Every
 from evolvent.improvement.schedule import Job, Ran, Schedule
+from evolvent.improvement.schedule_desk import ScheduleDesk
 from evolvent.improvement.settings import ImprovementSettings
+from evolvent.improvement.timetable import Timetable
 from evolvent.improvement.waking import Waker
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.archive import Archive
@@ -44,6 +48,7 @@ from evolvent.storage.database import Database
 from evolvent.storage.improvements import ImprovementStore, StoredOutcome
 from evolvent.storage.jobs import JobStore
 from evolvent.storage.runs import RunStore
+from evolvent.storage.schedules import ScheduleStore
 
 SCHEDULER_KEY = "scheduler"
 _RETRY_SECONDS = 1.0
@@ -79,6 +84,7 @@ class ImprovementOrchestrator(Service):
         self._improvements = ImprovementStore(records)
         self._counter = VariantCounter(self._runs, self._improvements, settings)
         job_store = JobStore(records)
+        self._schedules = ScheduleStore(definitions)
         self._schedule = Schedule(
             self._jobs(job_store, Archive(records), AgentStore(definitions, self.clock)),
             job_store,
@@ -87,13 +93,22 @@ class ImprovementOrchestrator(Service):
             on_ran=self._tell,
             clock=self.clock,
         )
+        self._timetable = Timetable(
+            bus,
+            self._schedules,
+            self._runs,
+            settings=settings,
+            may_run=lambda: self._leadership.is_leading,
+            clock=self.clock,
+        )
+        self._desk = ScheduleDesk(self._schedules, self._timetable, settings=settings, clock=self.clock)
         self._leadership = Leadership(
             bus,
             SCHEDULER_KEY,
             holder=self.instance,
             ttl_seconds=settings.lock_ttl_seconds,
-            on_gained=self._schedule.begin,
-            on_lost=self._schedule.halt,
+            on_gained=self._begin,
+            on_lost=self._halt,
             clock=self.clock,
         )
 
@@ -117,18 +132,29 @@ class ImprovementOrchestrator(Service):
         return (Consume(durable, self._judge, concurrency=4, retry_seconds=_RETRY_SECONDS),)
 
     async def on_start(self) -> None:
-        """Stand for the leader of the schedule."""
+        """Answer for users' schedules, and stand for the leader who keeps all of them."""
+        host = await self.host("evolvent-schedules", "keeps users' schedules")
+        await host.add("schedules", subjects.ALL_SCHEDULES, self._desk.answer, queue=self.name)
         await self._leadership.start()
 
     async def on_stop(self) -> None:
         """Let another keep the schedule."""
         await self._leadership.stop()
         await self._schedule.close()
+        await self._timetable.close()
+
+    def _begin(self) -> None:
+        self._schedule.begin()
+        self._timetable.begin()
+
+    def _halt(self) -> None:
+        self._schedule.halt()
+        self._timetable.halt()
 
     def _jobs(self, job_store: JobStore, archive: Archive, agents: AgentStore) -> tuple[Job, ...]:
         settings = self._settings
         waker = Waker(self.bus, self._runs, clock=self.clock, again_seconds=settings.wake_again_seconds)
-        retention = Retention(self._runs, archive, job_store, settings=settings, clock=self.clock)
+        retention = Retention(self._runs, archive, job_store, self._schedules, settings=settings, clock=self.clock)
         idle = IdleAgents(self.bus, agents, self._runs, settings=settings, clock=self.clock)
         return (
             Job(

@@ -32,5 +32,13 @@ class ImprovementSettings(BaseModel):
     """Runs whose events one transaction deletes."""
     unknown_run_tries: int = Field(default=10, ge=1)
     """Deliveries (one each second) after which feedback on a run that nobody recorded is stored without it."""
+    schedule_poll_seconds: float = Field(default=5.0, gt=0)
+    """How soon the keeper of users' schedules hears of one that was added at another process."""
+    schedule_grace_seconds: float = Field(default=60.0, ge=0)
+    """A planned time that is later than this was missed, and the schedule's own rule for missed times decides."""
+    schedule_most_at_once: int = Field(default=100, ge=1, le=10_000)
+    """Planned times of one schedule that are caught up with at once; older ones are dropped."""
+    schedules_per_principal: int = Field(default=100, ge=0)
+    """Schedules that one principal may have."""
     lock_ttl_seconds: float = Field(default=15.0, gt=0)
     """How long the lease of a silent scheduler lasts; must be the age limit of the lock bucket."""

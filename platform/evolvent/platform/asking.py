@@ -90,7 +90,7 @@ def answer_of(event: Final | WorkflowSuspended) -> Answer:
     )
 
 
-def request_of(message: str, run_id: str, *, stream: bool, ask: Ask) -> tuple[str, bytes]:
+def request_of(message: str, run_id: str | None, *, stream: bool, ask: Ask) -> tuple[str, bytes]:
     """Return the subject and the bytes of a request.
 
     Raises:

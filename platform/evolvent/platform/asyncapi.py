@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evolvent.events import subjects
-from evolvent.events.messages import calls, runs
+from evolvent.events.messages import calls, runs, schedules
 from evolvent.events.messages.commands import Answer, Cancel, Feedback, Outcome
 from evolvent.events.messages.platform import PLATFORM_EVENTS
 from evolvent.events.messages.requests import Request
@@ -58,6 +58,12 @@ _CALLS: Mapping[tuple[str, str], tuple[type[BaseModel], type[BaseModel]]] = {
     ("resources", "set_budget"): (calls.SetBudget, calls.BudgetView),
     ("improvement", "jobs"): (calls.Empty, calls.JobList),
     ("improvement", "run_job"): (calls.JobQuery, calls.Empty),
+    ("improvement", "schedules.add"): (schedules.AddSchedule, schedules.ScheduleRow),
+    ("improvement", "schedules.list"): (schedules.SchedulesQuery, schedules.ScheduleList),
+    **{
+        ("improvement", f"schedules.{verb}"): (schedules.ScheduleQuery, schedules.ScheduleRow)
+        for verb in ("show", "remove", "pause", "resume", "run")
+    },
 }
 
 

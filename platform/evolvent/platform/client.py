@@ -28,11 +28,13 @@ from evolvent.events.expansion import expand
 from evolvent.events.messages.commands import Answer as Verdict
 from evolvent.events.messages.commands import Cancel, Feedback, Outcome
 from evolvent.events.messages.runs import AnyRunEvent, Final, WorkflowSuspended
+from evolvent.events.messages.schedules import ScheduleRow
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.subjects import LAST_RUN, Verb
 from evolvent.platform.asking import Answer, Ask, Step, answer_of, request_of
 from evolvent.platform.connection import read_connection, usual_data_dir
 from evolvent.platform.run_follower import RunFollower
+from evolvent.platform.scheduling import Planned, Schedules
 
 __all__ = ["Answer", "Ask", "Client", "Step"]
 
@@ -185,6 +187,24 @@ class Client:
     ) -> None:
         """Answer what a suspended run waits for. Only an operator may."""
         await self._say(Verb.APPROVE if approved else Verb.DENY, run_id, Verdict(outcome=outcome, note=note))
+
+    async def add_schedule(self, name: str, message: str, **planned: Unpack[Planned]) -> ScheduleRow:
+        """Have a request published again and again, in this client's name; see `Planned` for when and what.
+
+        Adding the same schedule twice is adding it once.
+
+        Raises:
+            RemoteError: its code says why: `schedule.invalid`, `schedule.exists`, `schedule.too_many`.
+        """
+        return await Schedules(self.bus).add(name, message, planned)
+
+    async def list_schedules(self) -> tuple[ScheduleRow, ...]:
+        """Return this client's schedules by name; an operator gets everybody's."""
+        return await Schedules(self.bus).all()
+
+    async def remove_schedule(self, name: str) -> ScheduleRow:
+        """Remove a schedule; what it published already goes on. Returns it as it was."""
+        return await Schedules(self.bus).tell("remove", name)
 
     async def _say(self, verb: Verb, run_id: str, command: Message) -> None:
         await self.bus.append(subjects.command(verb, run_id), command.encode())

@@ -22,6 +22,7 @@ from evolvent.platform.cli import (
     reference,
     running,
     runs,
+    schedule,
     status,
     tools,
 )
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for part in (running, demo, ask, improve, status, doctor, bench, reference):
     part.add_to(app)
-for part in (runs, agents, clients, budget, jobs, dead, tools):
+for part in (runs, agents, clients, budget, jobs, schedule, dead, tools):
     app.add_typer(part.commands)
 
 

@@ -74,7 +74,7 @@ def ask(
         "priority": priority,
         "workflow": workflow,
         "agent": agent,
-        "context": _context(context),
+        "context": read_context(context),
         "user_id": user,
         "session_id": session,
         "timeout_seconds": timeout,
@@ -161,7 +161,8 @@ class _Terminal:
             self._is_inside_line = False
 
 
-def _context(text: str | None) -> dict[str, Any] | None:
+def read_context(text: str | None) -> dict[str, Any] | None:
+    """Return the facts that were given as JSON; anything but an object ends the command."""
     if text is None:
         return None
     try:
