@@ -328,6 +328,15 @@ class TestPipeline:
         assert run.state.tasks["load"].output == []
 
 
+def test_an_adaptive_workflow_may_hold_a_streaming_task() -> None:
+    tasks = (look("s", arguments={}), look("p", "s", mode=ExecutionMode.PIPELINE, arguments={"i": "${item}"}))
+    others = tuple(look(f"o{n}", "s", arguments={}) for n in range(4))
+    run = Simulation(
+        flow(*tasks, *others, mode=ExecutionMode.ADAPTIVE, max_parallel_tasks=1), answer=lambda name, _: [1, 2]
+    )
+    assert run.run().status is RunStatus.COMPLETED
+
+
 def test_a_task_that_has_begun_keeps_its_place() -> None:
     run = Simulation(flow(ask("a"), ask("b"), max_parallel_tasks=1))
     run.step()

@@ -38,6 +38,7 @@ class Progress(PipelineSteps):
         self._todo: deque[Callable[[], None]] = deque()
         self.tasks = dict(state.tasks)
         self._active = dict(state.active)
+        self._begun = dict(state.begun)
         self._missing = dict(state.missing)
         self._left = state.left
         self._failed = list(state.failed)
@@ -52,6 +53,7 @@ class Progress(PipelineSteps):
             self._state,
             tasks=self.tasks,
             active=self._active,
+            begun=self._begun,
             missing=self._missing,
             left=self._left,
             failed=tuple(self._failed),
@@ -75,6 +77,7 @@ class Progress(PipelineSteps):
         task = self.tasks[record.task_id] = replace(task, turns=(*task.turns, record))
         if task.status is not TaskStatus.RUNNING:
             return
+        self._begun[record.task_id] = None
         reply = record.reply
         if reply is None:
             self._after_failure(task, record.error or _unsaid())
@@ -93,6 +96,7 @@ class Progress(PipelineSteps):
         task = self.tasks[record.task_id] = replace(task, calls=calls)
         if record.outcome is ToolOutcome.UNKNOWN or task.status is not TaskStatus.RUNNING:
             return
+        self._begun[record.task_id] = None
         if task.task.kind is TaskKind.AGENT:
             self._after_repairs(task)
         elif record.outcome is ToolOutcome.ERROR:
@@ -142,6 +146,7 @@ class Progress(PipelineSteps):
         task = self.tasks[task_id]
         self.tasks[task_id] = replace(task, status=status, output=output, error=error)
         self._active.pop(task_id, None)
+        self._begun.pop(task_id, None)
         self._missing.pop(task_id, None)
         if task.item_of is not None:
             self._todo.append(lambda: self.item_over(task_id))
@@ -236,6 +241,7 @@ class Progress(PipelineSteps):
             if not task.status.is_over:
                 self.tasks[name] = replace(task, status=TaskStatus.SKIPPED)
         self._active.clear()
+        self._begun.clear()
         self._missing.clear()
         self._left = 1
         self.tasks[takeover.task_id] = TaskState(takeover)

@@ -144,7 +144,7 @@ def _fall_back(state: RunState) -> RunState:
     assert state.started is not None
     if state.fell_back or state.started.fallback is None:
         return state
-    state = replace(state, fell_back=True, failed=(), left=0, active={}, missing={})
+    state = replace(state, fell_back=True, failed=(), left=0, active={}, begun={}, missing={})
     progress = Progress(state)
     progress.begin(state.workflow)
     return progress.state()
@@ -180,7 +180,8 @@ def _claim(state: RunState, event: ToolClaimed) -> RunState:
             for c in task.calls
         )
         tasks[claim.task_id] = replace(task, calls=calls)
-    return replace(state, tasks=tasks)
+    begun = {**state.begun, **{claim.task_id: None for claim in event.claims}}
+    return replace(state, tasks=tasks, begun=begun)
 
 
 def _add(totals: Totals, turns: tuple[TurnRecord, ...], tools: tuple[ToolRecord, ...]) -> Totals:

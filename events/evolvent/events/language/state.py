@@ -127,7 +127,8 @@ class Approval:
 class RunState:
     """A run. `attempt` counts its owners; `last_seq` fences the next append.
 
-    `active` are the running tasks in the order in which they became so, `missing` how many dependencies each waiting
+    `active` are the running tasks in the order in which they became so, `begun` those with a turn, a call or a claim
+    behind them, `missing` how many dependencies each waiting
     task lacks, `left` how many tasks are not over: kept beside `tasks` so that no step has to look at all of them.
     """
 
@@ -137,6 +138,7 @@ class RunState:
     started: WorkflowStarted | None = None
     tasks: dict[str, TaskState] = field(default_factory=dict)
     active: dict[str, None] = field(default_factory=dict)
+    begun: dict[str, None] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     left: int = 0
     failed: tuple[str, ...] = ()
@@ -166,7 +168,7 @@ class RunState:
 
 
 _ADAPTER: TypeAdapter[RunState] = TypeAdapter(RunState)
-_DERIVED: Final = ("active", "missing", "left")
+_DERIVED: Final = ("active", "begun", "missing", "left")
 
 
 def dump_state(state: RunState) -> dict[str, Any]:
@@ -183,9 +185,15 @@ def load_state(data: dict[str, Any]) -> RunState:
     return replace(
         state,
         active={name: None for name, task in tasks.items() if task.status is TaskStatus.RUNNING and not task.stage},
+        begun={name: None for name, task in tasks.items() if task.status is TaskStatus.RUNNING and has_begun(task)},
         missing={name: _missing(task, tasks) for name, task in waiting.items() if task.item_of is None},
         left=sum(1 for task in tasks.values() if not task.status.is_over and task.item_of is None),
     )
+
+
+def has_begun(task: TaskState) -> bool:
+    """Say whether a task has a turn or a call behind it, or a claim."""
+    return bool(task.turns) or any(call.record is not None or call.claim is not None for call in task.calls)
 
 
 def _missing(task: TaskState, tasks: dict[str, TaskState]) -> int:

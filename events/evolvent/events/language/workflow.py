@@ -135,7 +135,8 @@ class Workflow(_Document):
     `parameters` is the JSON Schema of what `${params.…}` refers to; `context` holds values for `${context.…}` that
     a request may override. `output` is a reference, or any JSON with references inside; without it the output is
     that of the last task, or of all the tasks that nothing depends on. `takeover` is the agent task that goes on with
-    what is known when a guard of the workflow fails; without it a failed guard fails the run.
+    what is known when a guard of the workflow fails; without it a failed guard fails the run. `intents` are examples
+    of the messages that the workflow is meant for; without any, it runs only where it is named.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Workflow(_Document):
     output: Any = None
     fallback_workflow: str | None = None
     takeover: Task | None = None
+    intents: tuple[str, ...] = Field(default=(), max_length=500)
 
     @cached_property
     def workflow_hash(self) -> str:

@@ -51,7 +51,7 @@ class Example:
 class Clause:
     """A piece of a request as a template: literal words and slots, in order; and what it did in one run.
 
-    `skeleton` is the text with slots as `{a}`, repeated groups folded as `({a} to {b}; )+`.
+    `skeleton` is the text with slots as `{a}`, repeated groups folded as `( {a} to {b} ; )+`, all parted by single blanks.
     """
 
     signature: str
@@ -62,3 +62,11 @@ class Clause:
     is_filler: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     """Where each slot's value was first seen beside the request: `user`, `tool` or `web`."""
+    shape: str = ""
+    """What it did, for people: steps in order, `!` marks writes and `*` what is done for each thing of a group."""
+    beside: tuple[str, ...] = ()
+    """Skeletons of the small talk in the same run."""
+    companions: tuple[str, ...] = ()
+    """Signatures of the other clauses of the same run."""
+    extras: tuple[str, ...] = ()
+    """Steps of the example that only ride along: reads that nothing consumed; they are no part of the signature."""

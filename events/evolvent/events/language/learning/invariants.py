@@ -63,7 +63,7 @@ def _candidates(
 ) -> Iterator[Guard]:
     for step in early:
         yield NotError(value=_grouped(Output(step=step.step), step.repeats), why="a read that failed tells nothing")
-    yield from _equalities(samples)
+    yield from equalities(samples)
     for program, rival, repeats in rivals:
         yield Equal(left=_grouped(program, repeats), right=_grouped(rival, repeats), loose=True, why="always agreed")
     yield from _memberships(samples, steps)
@@ -79,7 +79,7 @@ def _grouped(program: Program, repeats: str | None) -> Program:
     return program if repeats is None else Each(slot=repeats, body=program)
 
 
-def _equalities(samples: Sequence[Sample]) -> Iterator[Guard]:
+def equalities(samples: Sequence[Sample]) -> Iterator[Guard]:
     """Yield the equalities between results, and between a result and the request, that no accident explains."""
     for key, programs in sorted(samples[0].known(None).items(), key=repr):
         fit = [each for each in programs if isinstance(each, Output) or _is_bare(each)][:8]

@@ -192,6 +192,8 @@ class Repeated(list[Any]):
 
 
 def _follow(value: Any, path: Keys) -> Any:
+    if not path:
+        return structured(value)
     try:
         return follow(value, path)
     except NoSuchPart as gap:

@@ -1,0 +1,297 @@
+"""All signatures seen so far: examples, support and small talk, built run by run, in any order, and mergeable.
+
+Bounded and a semilattice: of each signature the newest examples and supports are kept, so that stores built from the same
+runs in any order, in parts, or twice, are equal. Nothing here has been proven: a signature with support is a nominee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from evolvent.events.language.learning.examples import Clause
+from evolvent.events.language.learning.signatures import extract, writes_of
+from evolvent.events.language.learning.traces import Trace
+
+MAX_EXAMPLES = 64
+MAX_SMALL_TALK = 512
+MAX_SUPPORTS = 1024
+EXTRA_SHARE = 0.7
+"""A read that nothing consumed is part of the work if this share of the examples did it; it may be a check."""
+
+_CLAUSE = TypeAdapter(Clause)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Who stands behind a signature: runs that succeeded live, undisputed; distinct principals and sessions."""
+
+    runs: int = 0
+    principals: int = 0
+    sessions: int = 0
+    disputed: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Backing:
+    """A run's support for a signature. Ordered by what is kept when there are too many."""
+
+    is_disputed: bool
+    at: str
+    run_id: str
+    principal: str
+    session: str
+
+
+@dataclass(slots=True)
+class Signature:
+    """What is known of one signature. `examples` are keyed by run and place in it."""
+
+    signature: str
+    skeleton: str
+    shape: str
+    tools: tuple[str, ...]
+    scope: tuple[str, str]
+    is_filler: bool
+    examples: dict[str, tuple[str, Clause]] = field(default_factory=dict)
+    backings: dict[str, Backing] = field(default_factory=dict)
+
+    @property
+    def companions(self) -> frozenset[str]:
+        """Small talk that stood beside it in every run: without it the words may mean something else."""
+        sets = [frozenset(clause.beside) for _, clause in self.examples.values()]
+        return frozenset.intersection(*sets) if sets else frozenset()
+
+    @property
+    def small_talk(self) -> frozenset[str]:
+        """Small talk that was seen beside it."""
+        return frozenset(skeleton for _, clause in self.examples.values() for skeleton in clause.beside)
+
+
+class SignatureStore:
+    """Signatures by their name; `dirty` are those that changed since they were last taken."""
+
+    def __init__(self) -> None:
+        self._signatures: dict[str, Signature] = {}
+        self._by_skeleton: dict[tuple[tuple[str, str], str], set[str]] = {}
+        self._dirty: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._signatures)
+
+    def __contains__(self, signature: object) -> bool:
+        return signature in self._signatures
+
+    def __getitem__(self, signature: str) -> Signature:
+        return self._signatures[signature]
+
+    def signatures(self, scope: tuple[str, str] | None = None) -> list[str]:
+        """Return the names of all signatures that do something, of one scope or all, in a fixed order."""
+        return sorted(
+            name
+            for name, each in self._signatures.items()
+            if not each.is_filler and (scope is None or each.scope == scope)
+        )
+
+    def small_talk(self, scope: tuple[str, str]) -> list[str]:
+        """Return the names of the signatures of small talk of a scope."""
+        return sorted(name for name, each in self._signatures.items() if each.is_filler and each.scope == scope)
+
+    def add(self, trace: Trace) -> frozenset[str]:
+        """Learn a run; return the signatures it changed. A run that failed or was no live one teaches nothing."""
+        if not trace.is_live or not (trace.succeeded or trace.outcome is False):
+            return frozenset()
+        clauses = extract(trace).clauses
+        if not any(not clause.is_filler for clause in clauses):
+            return frozenset()
+        at = (trace.ended_at or trace.started_at or _EPOCH).astimezone(UTC).isoformat()
+        backing = Backing(trace.outcome is False, at, trace.run_id, trace.principal, _session(trace))
+        counts: dict[str, int] = {}
+        changed: set[str] = set()
+        for clause in clauses:
+            number = counts[clause.signature] = counts.get(clause.signature, 0) + 1
+            if self._learn(clause, f"{trace.run_id}#{number}", backing):
+                changed.add(clause.signature)
+        self._dirty |= changed
+        return frozenset(changed)
+
+    def merge(self, other: SignatureStore) -> None:
+        """Take in what another store knows; the same as adding all its runs here."""
+        for name, theirs in other._signatures.items():
+            mine = self._own(name, theirs)
+            before = (dict(mine.examples), dict(mine.backings))
+            for key, (at, clause) in theirs.examples.items():
+                _keep_example(mine, key, at, clause)
+            for backing in theirs.backings.values():
+                _keep_backing(mine, backing)
+            _bound(mine)
+            if before != (mine.examples, mine.backings):
+                self._dirty.add(name)
+
+    def take_dirty(self) -> list[str]:
+        """Return the signatures that changed since this was last asked, and forget that they did."""
+        dirty = sorted(name for name in self._dirty if name in self._signatures)
+        self._dirty.clear()
+        return dirty
+
+    def forget(self, run_id: str) -> frozenset[str]:
+        """Unlearn a run; return the signatures it stood behind."""
+        touched: set[str] = set()
+        for name, each in list(self._signatures.items()):
+            keys = [key for key in each.examples if key.rpartition("#")[0] == run_id]
+            for key in keys:
+                del each.examples[key]
+            if each.backings.pop(run_id, None) is not None or keys:
+                touched.add(name)
+            if not each.backings:
+                del self._signatures[name]
+                self._by_skeleton[each.scope, each.skeleton].discard(name)
+        self._dirty |= touched
+        return frozenset(touched)
+
+    def clauses(self, signature: str) -> tuple[Clause, ...]:
+        """Return a signature's clauses, oldest first, with the same steps in all; disputed ones stay marked."""
+        kept = [clause for _, (_, clause) in sorted(self._signatures[signature].examples.items(), key=_by_time)]
+        counts: dict[str, int] = {}
+        for clause in kept:
+            for step in clause.extras:
+                counts[step] = counts.get(step, 0) + 1
+        usual = {step for step, count in counts.items() if count >= EXTRA_SHARE * len(kept)}
+        return tuple(_without(clause, usual) for clause in kept if usual <= set(clause.extras))
+
+    def support(self, signature: str, since: datetime | None = None) -> Support:
+        """Count who stands behind a signature, in a window of time or ever."""
+        start = "" if since is None else since.astimezone(UTC).isoformat()
+        backings = [each for each in self._signatures[signature].backings.values() if each.at >= start]
+        good = [each for each in backings if not each.is_disputed]
+        return Support(
+            runs=len(good),
+            principals=len({each.principal for each in good}),
+            sessions=len({each.session for each in good}),
+            disputed=len(backings) - len(good),
+        )
+
+    def rivals(self, signature: str) -> list[str]:
+        """Return signatures with the same words that did something else, or nothing."""
+        mine = self._signatures[signature]
+        return sorted(self._by_skeleton[mine.scope, mine.skeleton] - {signature})
+
+    def agreement(self, signature: str) -> float:
+        """Return the share of runs with these words that wrote the same; below 1 the words do not say all.
+
+        Runs in which other small talk told what to do (the signature's companions were missing) do not count.
+        """
+        mine = self._signatures[signature]
+        companions = mine.companions
+        same = total = 0
+        for name in self._by_skeleton[mine.scope, mine.skeleton]:
+            other = self._signatures[name]
+            if not companions <= other.small_talk and name != signature:
+                continue
+            runs = sum(not each.is_disputed for each in other.backings.values())
+            total += runs
+            same += runs if writes_of(other.shape) == writes_of(mine.shape) else 0
+        return same / total if total else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the store as JSON data; equal stores give equal data."""
+        return {
+            "signatures": [
+                {
+                    "examples": {
+                        key: [at, _CLAUSE.dump_python(clause, mode="json")]
+                        for key, (at, clause) in sorted(each.examples.items())
+                    },
+                    "backings": [
+                        [one.is_disputed, one.at, one.run_id, one.principal, one.session]
+                        for one in sorted(each.backings.values())
+                    ],
+                }
+                for _, each in sorted(self._signatures.items())
+            ],
+            "dirty": sorted(self._dirty),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> SignatureStore:
+        """Read a store back."""
+        store = cls()
+        for stored in document["signatures"]:
+            examples = {key: (at, _CLAUSE.validate_python(clause)) for key, (at, clause) in stored["examples"].items()}
+            if not examples:
+                continue
+            first = next(iter(examples.values()))[1]
+            mine = store._own(first.signature, _blank(first))
+            mine.examples = examples
+            mine.backings = {values[2]: Backing(*values) for values in stored["backings"]}
+        store._dirty = set(document["dirty"])
+        return store
+
+    def _own(self, name: str, like: Signature) -> Signature:
+        mine = self._signatures.get(name)
+        if mine is None:
+            mine = replace(like, examples={}, backings={})
+            self._signatures[name] = mine
+            self._by_skeleton.setdefault((mine.scope, mine.skeleton), set()).add(name)
+        return mine
+
+    def _learn(self, clause: Clause, key: str, backing: Backing) -> bool:
+        mine = self._own(clause.signature, _blank(clause))
+        changed = _keep_example(mine, key, backing.at, clause)
+        changed = _keep_backing(mine, backing) or changed
+        _bound(mine)
+        return changed
+
+
+def _blank(clause: Clause) -> Signature:
+    return Signature(clause.signature, clause.skeleton, clause.shape, clause.tools, clause.scope, clause.is_filler)
+
+
+def _session(trace: Trace) -> str:
+    return trace.session_id or f"principal:{trace.user_id or trace.principal}"
+
+
+def _keep_example(mine: Signature, key: str, at: str, clause: Clause) -> bool:
+    """Keep an example; of two of one run the disputed one counts, for ever."""
+    known = mine.examples.get(key)
+    if known is not None and (known[1].example.is_disputed or not clause.example.is_disputed):
+        return False
+    mine.examples[key] = (at, clause)
+    return True
+
+
+def _keep_backing(mine: Signature, backing: Backing) -> bool:
+    known = mine.backings.get(backing.run_id)
+    if known is not None and (known.is_disputed or not backing.is_disputed):
+        return False
+    mine.backings[backing.run_id] = backing
+    return True
+
+
+def _bound(mine: Signature) -> None:
+    while len(mine.examples) > (MAX_SMALL_TALK if mine.is_filler else MAX_EXAMPLES):
+        del mine.examples[min(mine.examples, key=lambda key: _rank(key, mine.examples[key]))]
+    while len(mine.backings) > MAX_SUPPORTS:
+        del mine.backings[min(mine.backings.values()).run_id]
+
+
+def _rank(key: str, example: tuple[str, Clause]) -> tuple[bool, str, str]:
+    return example[1].example.is_disputed, example[0], key
+
+
+def _by_time(item: tuple[str, tuple[str, Clause]]) -> tuple[str, str]:
+    return item[1][0], item[0]
+
+
+def _without(clause: Clause, usual: Iterable[str]) -> Clause:
+    """Take out the steps that only ride along, unless it is usual to make them."""
+    dropped = set(clause.extras) - set(usual)
+    if not dropped:
+        return clause
+    calls = tuple(call for call in clause.example.calls if call.step not in dropped)
+    return replace(clause, example=replace(clause.example, calls=calls), extras=tuple(sorted(usual)))

@@ -1,0 +1,131 @@
+"""What a slot may hold, learnt from what it held: an outline for ids, numbers and dates; names; else only what was seen.
+
+One value seen teaches that value. Nothing here ever widens to free words: a slot must not swallow what changes the meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from evolvent.events.language.learning.tokens import VALUE_KINDS, Token, shape, tokenize
+
+MAX_VALUES = 64
+MAX_SHAPES = 4
+DELIMITED_NAME = 4
+"""Words a name may have between words that end it, though shorter ones were seen."""
+
+_RUNS = re.compile(r"[A-Z]+|[a-z]+|\d+|[^\W\d_]+|.", re.DOTALL)
+_WHOLE = re.compile(r"[+-]?\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class SlotType:
+    """What a slot may hold: a token of `kinds` fitting `pattern`, up to `names` words with capitals, or one of `values`.
+
+    `connectors` and numbers stand inside names only where they were seen to. Names themselves are not kept: a template
+    holds no values of people.
+    """
+
+    kinds: tuple[str, ...] = ()
+    pattern: str = ""
+    names: int = 0
+    connectors: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    has_numbers: bool = False
+
+
+def learn_slot(texts: Iterable[str], *, is_quoted: bool = False, is_delimited: bool = True) -> SlotType:
+    """Learn what a slot may hold. `is_delimited`: words stand on both sides of it, not other slots."""
+    seen = sorted(set(texts))
+    if is_quoted:
+        return SlotType(("quoted",), _any_of(seen) if len(seen) == 1 else "")
+    cut = {text: tokenize(text) for text in seen}
+    if len(seen) == 1:
+        return SlotType(values=(_key(cut[seen[0]]),))
+    strong = [text for text in seen if len(cut[text]) == 1 and cut[text][0].kind in VALUE_KINDS]
+    named = [text for text in seen if text not in strong and _is_name(cut[text])]
+    rest = [text for text in seen if text not in strong and text not in named]
+    if len(named) == 1:
+        rest, named = [*rest, *named], []
+    kinds = sorted({cut[text][0].kind for text in strong})
+    longest = max((len(cut[text]) for text in named), default=0)
+    if named and all(len(cut[text]) == 1 and text.isupper() for text in named):
+        kinds, strong, named, longest = [*kinds, "name"], [*strong, *named], [], 0
+    tokens = [token for text in named for token in cut[text]]
+    return SlotType(
+        kinds=tuple(kinds),
+        pattern=_pattern(strong, set(kinds)) if strong else "",
+        names=max(longest, DELIMITED_NAME) if longest and is_delimited else longest,
+        connectors=tuple(sorted({token.folded for token in tokens if token.kind in ("word", "punct")})),
+        values=tuple(sorted(_key(cut[text]) for text in rest)[:MAX_VALUES]),
+        has_numbers=any(token.kind in ("number", "id") for token in tokens),
+    )
+
+
+def _key(tokens: Sequence[Token]) -> str:
+    return " ".join(token.folded for token in tokens)
+
+
+def _is_name(tokens: Sequence[Token]) -> bool:
+    """Words with capitals; between them what names have: `of`, `-`, numbers. At least one word with a capital."""
+    if not tokens or tokens[-1].kind in ("word", "punct", "stop"):
+        return False
+    inner = all(token.kind in ("name", "word", "number", "id") or token.text in "-&+'," for token in tokens)
+    capitals = sum(token.kind == "name" for token in tokens)
+    return inner and tokens[0].kind in ("name", "number") and capitals * 2 >= len(tokens)
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(re.escape(text) for text in texts)
+
+
+def _pattern(texts: Sequence[str], kinds: set[str]) -> str:
+    """Return a regular expression for values of a kind, as narrow as what was seen allows."""
+    if kinds <= {"email", "url", "record"}:
+        return ""
+    if kinds == {"number"}:
+        return _number(texts)
+    by_shape: dict[str, list[str]] = {}
+    for text in texts:
+        by_shape.setdefault(shape(text), []).append(text)
+    if len(by_shape) <= MAX_SHAPES:
+        return "|".join(_outline(each, _RUNS) for _, each in sorted(by_shape.items()))
+    by_signs: dict[str, list[str]] = {}
+    for text in texts:
+        by_signs.setdefault(re.sub(r"[^\W_]+", "x", text), []).append(text)
+    coarse = re.compile(r"[^\W_]+|.", re.DOTALL)
+    return "|".join(_outline(each, coarse) for _, each in sorted(by_signs.items()))
+
+
+def _number(texts: Sequence[str]) -> str:
+    """Numbers that all have as many digits are codes (a zip, an account); others are amounts."""
+    lengths = {len(text) for text in texts}
+    if all(text.isdigit() for text in texts) and len(lengths) == 1 and max(lengths) >= 4:
+        return rf"\d{{{max(lengths)}}}"
+    sign = "[+-]?" if any(text[0] in "+-" for text in texts) else ""
+    if all(_WHOLE.fullmatch(text) for text in texts):
+        return sign + r"\d{1,15}"
+    return sign + r"(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:[.,]\d{1,4})?"
+
+
+def _outline(texts: Sequence[str], runs: re.Pattern[str]) -> str:
+    """Lay values with the same outline side by side; where letters are the same in all they stay, digits never do."""
+    columns = zip(*(runs.findall(text) for text in texts), strict=False)
+    return "".join(_column(list(column)) for column in columns)
+
+
+def _column(parts: list[str]) -> str:
+    if not any(part.isalnum() for part in parts):
+        return re.escape(parts[0])
+    if len(set(parts)) == 1 and not any(letter.isdigit() for letter in parts[0]):
+        return re.escape(parts[0])
+    every = "".join(parts)
+    letters = ("A-Z" if any(each.isupper() for each in every) else "") + ("a-z" if any(each.islower() for each in every) else "")
+    other = r"\w" if any(each.isalpha() and not each.isascii() for each in every) else ""
+    digits = "0-9" if any(each.isdigit() for each in every) else ""
+    low, high = min(map(len, parts)), max(map(len, parts))
+    if low == high and (digits or letters == "A-Z"):
+        return f"[{letters}{digits}{other}]{{{low}}}"
+    return f"[{letters}{digits}{other}]{{{low},{high}}}" if not letters else f"[{letters}{digits}{other}]{{1,{2 * high}}}"
