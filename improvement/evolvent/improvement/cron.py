@@ -76,7 +76,8 @@ class Cron:
 
     def between(self, after: datetime, until: datetime) -> list[datetime]:
         """Return the planned moments after one and up to another, in UTC and in order."""
-        first, last = self._wall(after) - _MARGIN, self._wall(until) + _MARGIN
+        margin = timedelta() if self._is_steady(after, until) else _MARGIN
+        first, last = self._wall(after) - margin, self._wall(until) + margin
         found: set[datetime] = set()
         for offset in range((last.date() - first.date()).days + 1):
             day = first.date() + timedelta(days=offset)
@@ -96,6 +97,11 @@ class Cron:
             return (first,)
         second = time.replace(tzinfo=self.zone, fold=1).astimezone(UTC)
         return [moment for moment in (first, second) if self._wall(moment) == time]
+
+    def _is_steady(self, after: datetime, until: datetime) -> bool:
+        """Say whether surely no clock is changed in between; no zone changes back within two days."""
+        first, last = (moment.astimezone(self.zone).utcoffset() for moment in (after - _MARGIN, until + _MARGIN))
+        return until - after <= timedelta(days=1) and first == last
 
     def _wall(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)
