@@ -124,7 +124,8 @@ def _tool_problems(task: Task, tools: Mapping[str, ToolSpec] | None) -> Iterator
             yield Problem(_at(task), f"There is no tool {name!r}.", _instead(name, tools), "tool.unknown")
     spec = tools.get(task.tool or "")
     if spec is not None:
-        for wrong in misfits(spec.parameters, task.arguments, constants_only=True):
+        bound = dict.fromkeys(task.bindings, "${request.message}")
+        for wrong in misfits(spec.parameters, {**bound, **task.arguments}, constants_only=True):
             what = f"The arguments do not fit {spec.name!r}: {wrong}."
             yield Problem(_at(task), what, "Correct them; `evolvent tools show` has the schema.", "arguments")
 

@@ -23,7 +23,14 @@ Tokens = tuple[str, ...]
 
 
 def learn_response(samples: Sequence[Sample]) -> Text | None:
-    """Return the template that gives the answers of most runs, or None where the examples prove none."""
+    """Return the template that gives the answers of most runs, or None where the examples prove none.
+
+    A clause that only reads, and of which the answers say nothing, gets an empty template.
+    """
+    silent = sum(not (sample.example.answer or "").strip() for sample in samples)
+    if silent >= AGREEMENT * len(samples):
+        is_context = not any(call.is_write for sample in samples for call in sample.example.calls)
+        return Text(parts=()) if is_context else None
     told = [(sample, _tokens(sample.example.answer)) for sample in samples if _is_short(sample.example.answer)]
     if len({sample.run_id for sample, _ in told}) < MIN_RUNS:
         return None
