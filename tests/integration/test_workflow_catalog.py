@@ -65,7 +65,7 @@ async def test_a_document_is_stored_once_and_every_change_is_a_version(catalog: 
     second = await put(catalog, document(title="Report"))
     assert second.stored is not None
     assert (first.stored.version, same.stored.version, second.stored.version) == (1, 1, 2)
-    shown = WorkflowReply.decode(await call(catalog, "workflow", WorkflowQuery(name="report", version=1)))
+    shown = WorkflowReply.decode(await call(catalog, "workflows.show", WorkflowQuery(name="report", version=1)))
     assert shown.stored.workflow_hash == first.stored.workflow_hash == shown.workflow.workflow_hash
 
 
@@ -89,16 +89,16 @@ async def test_what_cannot_run_is_refused_with_everything_that_is_wrong(catalog:
         "agent.unknown",
         "workflow.unknown",
     }
-    assert WorkflowList.decode(await call(catalog, "workflows", WorkflowQuery(name="x"))).workflows == ()
+    assert WorkflowList.decode(await call(catalog, "workflows.list", WorkflowQuery(name="x"))).workflows == ()
 
 
 async def test_a_check_stores_nothing_and_gives_advice(catalog: WorkflowCatalog) -> None:
     body = document(tasks=[TASK, {**TASK, "task_id": "more"}], mode="sequential")
-    found = Checked.decode(await call(catalog, "check_workflow", CheckWorkflow(document=body)))
+    found = Checked.decode(await call(catalog, "workflows.check", CheckWorkflow(document=body)))
     assert found.problems == ()
     assert "lint.sequential" in {row.code for row in found.advice}
     with pytest.raises(NotFound):
-        await call(catalog, "workflow", WorkflowQuery(name="report"))
+        await call(catalog, "workflows.show", WorkflowQuery(name="report"))
 
 
 async def test_nested_workflows_are_looked_up(catalog: WorkflowCatalog) -> None:
@@ -116,9 +116,9 @@ async def test_going_back_takes_the_version_before_or_the_one_named(catalog: Wor
     assert back.stored is not None
     assert (back.stored.version, back.stored.note) == (4, "rolled back to version 2")
     await call(catalog, "roll_back_workflow", RollBackWorkflow(name="report", to=1))
-    shown = WorkflowReply.decode(await call(catalog, "workflow", WorkflowQuery(name="report")))
+    shown = WorkflowReply.decode(await call(catalog, "workflows.show", WorkflowQuery(name="report")))
     assert shown.workflow.title == "one"
-    found = VersionList.decode(await call(catalog, "workflow_versions", WorkflowQuery(name="report")))
+    found = VersionList.decode(await call(catalog, "workflows.versions", WorkflowQuery(name="report")))
     assert [row.version for row in found.versions] == [1, 2, 3, 4, 5]
     await put(catalog, document("single"))
     with pytest.raises(NotFound, match="no other version"):
@@ -132,12 +132,12 @@ async def test_what_comes_with_the_platform_is_stored_once_and_gives_way_to_an_o
     await catalog.store_builtin()
     await put(catalog, document(names[0]))
     await catalog.store_builtin()
-    listed = WorkflowList.decode(await call(catalog, "workflows", WorkflowQuery(name="x"))).workflows
+    listed = WorkflowList.decode(await call(catalog, "workflows.list", WorkflowQuery(name="x"))).workflows
     assert [row.name for row in listed] == names
     assert [(row.version, row.source) for row in listed] == [(2, "user"), (1, "system"), (1, "system")]
     assert listed[1].parallelism > 0
 
 
 async def test_the_engine_is_counted_from_the_records(catalog: WorkflowCatalog) -> None:
-    found = EngineMetrics.decode(await call(catalog, "engine", WorkflowQuery(name="x")))
+    found = EngineMetrics.decode(await call(catalog, "workflows.engine", WorkflowQuery(name="x")))
     assert found == EngineMetrics()

@@ -188,7 +188,7 @@ class Service:
     async def _open_endpoints(self) -> None:
         host = await self.host(f"evolvent-{self.name}", self.description)
         for name, handler in self.endpoints().items():
-            await host.add(name, subjects.endpoint(self.name, name), handler, queue=self.name)
+            await host.add(name.replace(".", "-"), subjects.endpoint(self.name, name), handler, queue=self.name)
         for name, handler in {**self.own_endpoints(), "health": self._health}.items():
             subject = subjects.endpoint(self.name, name, self.instance)
             await host.add(f"{name}-own", subject, handler, queue=self.instance)

@@ -18,14 +18,15 @@ from evolvent.events.subjects import Priority
 class Ask(TypedDict, total=False):
     """What may be said of a request beside its message; all of it is optional.
 
-    `goal` chooses the budget and `priority` the queue; `workflow` or `agent` name who serves it; `context` are facts
-    for the agent; `user_id` and `session_id` are labels; `timeout_seconds` is how long the run may take; `run_id` is
-    a UUID of the caller's, by which asking twice is asking once.
+    `goal` chooses the budget and `priority` the queue; `workflow` or `agent` name who serves it; `parameters` are
+    those of the workflow; `context` are facts for the agent; `user_id` and `session_id` are labels; `timeout_seconds`
+    is how long the run may take; `run_id` is a UUID of the caller's, by which asking twice is asking once.
     """
 
     goal: str
     priority: str
     workflow: str | None
+    parameters: dict[str, Any] | None
     agent: str | None
     context: dict[str, Any] | None
     user_id: str | None
@@ -107,6 +108,8 @@ def request_of(message: str, run_id: str | None, *, stream: bool, ask: Ask) -> t
         "timeout_seconds": ask.get("timeout_seconds"),
         "stream": stream,
     }
+    if parameters := ask.get("parameters"):
+        fields["parameters"] = parameters
     subject = subjects.request(_priority(ask.get("priority", "medium")), ask.get("goal", "default"))
     return subject, read_request(to_json(fields)).encode()
 

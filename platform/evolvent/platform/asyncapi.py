@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evolvent.events import subjects
-from evolvent.events.messages import calls, runs, schedules
+from evolvent.events.messages import calls, runs, schedules, workflow_calls
 from evolvent.events.messages.commands import Answer, Cancel, Feedback, Outcome
 from evolvent.events.messages.platform import PLATFORM_EVENTS
 from evolvent.events.messages.requests import Request
@@ -44,6 +44,15 @@ _RUN_EVENTS: tuple[type[runs.RunEvent], ...] = (
 )
 _CALLS: Mapping[tuple[str, str], tuple[type[BaseModel], type[BaseModel]]] = {
     ("orchestrator", "journal"): (calls.RunQuery, calls.JournalPage),
+    ("orchestrator", "workflows.list"): (workflow_calls.ListWorkflows, workflow_calls.WorkflowList),
+    ("orchestrator", "workflows.show"): (workflow_calls.WorkflowQuery, workflow_calls.WorkflowReply),
+    ("orchestrator", "workflows.versions"): (workflow_calls.WorkflowQuery, workflow_calls.VersionList),
+    ("orchestrator", "workflows.check"): (workflow_calls.CheckWorkflow, workflow_calls.Checked),
+    ("orchestrator", "put_workflow"): (workflow_calls.PutWorkflow, workflow_calls.PutReply),
+    ("orchestrator", "roll_back_workflow"): (workflow_calls.RollBackWorkflow, workflow_calls.PutReply),
+    ("orchestrator", "workflows.plan_prompt"): (workflow_calls.PlanPrompt, workflow_calls.PlannerTask),
+    ("orchestrator", "workflows.read_plan"): (workflow_calls.ReadPlan, workflow_calls.Checked),
+    ("orchestrator", "workflows.engine"): (calls.Empty, workflow_calls.EngineMetrics),
     ("loader", "invoke"): (calls.InvokeTurn, calls.TurnReply),
     ("loader", "spawn"): (calls.SpawnAgent, calls.AgentReply),
     ("loader", "agents"): (calls.AgentsQuery, calls.AgentList),

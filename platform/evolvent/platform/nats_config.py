@@ -20,8 +20,8 @@ from typing import Literal
 from evolvent.events import subjects
 from evolvent.platform.nats_grants import (
     ALL_STREAMED,
+    CLIENT_CALLS,
     DISCOVERY,
-    JOURNAL_ENDPOINT,
     SYSTEM_USER,
     Grant,
     client_grant,
@@ -82,7 +82,7 @@ def _services_account(plan: ServerPlan) -> str:
     exports = "\n".join(
         [
             *(_service_export(subject) for subject in _signed_by("*")),
-            _service_export(JOURNAL_ENDPOINT),
+            *(_service_export(subject) for subject in CLIENT_CALLS),
             # Many answer one ping, so these are forgotten by time only, and soon.
             f'      {{service: "{DISCOVERY}", response_type: stream, response_threshold: "{DISCOVER_WITHIN}"}}',
             f'      {{stream: "{subjects.ALL_RUNS}"}}',
@@ -107,7 +107,7 @@ def _client_account(name: str, password: str) -> str:
                 _service_import(signed, to=plain)
                 for signed, plain in zip(_signed_by(name), subjects.SIGNED, strict=True)
             ),
-            _service_import(JOURNAL_ENDPOINT),
+            *(_service_import(subject) for subject in CLIENT_CALLS),
             _service_import(DISCOVERY),
             _stream_import(subjects.ALL_RUNS),
             _stream_import(ALL_STREAMED),

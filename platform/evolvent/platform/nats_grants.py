@@ -31,6 +31,8 @@ RESERVED_NAMES = frozenset({SYSTEM_USER, *CALLERS, CLIENT_USER, "anonymous"})
 
 DISCOVERY = "$SRV.>"
 JOURNAL_ENDPOINT = subjects.endpoint("orchestrator", "journal")
+CLIENT_CALLS = (JOURNAL_ENDPOINT, subjects.endpoint("orchestrator", "workflows.*"))
+"""What a client may ask the services: to read, and to have a plan made and checked. It stores nothing."""
 ALL_STREAMED = subjects.stream(">")
 _USUAL_INBOX = "_INBOX.>"
 
@@ -53,7 +55,7 @@ def client_grant(name: str) -> Grant:
     """Return what a client user may do inside the account that it has for itself."""
     return Grant(
         name,
-        publish=(*subjects.SIGNED, JOURNAL_ENDPOINT, DISCOVERY),
+        publish=(*subjects.SIGNED, *CLIENT_CALLS, DISCOVERY),
         # Nobody else lives in its account, so it may use the inbox that stock NATS clients use by themselves.
         subscribe=(subjects.ALL_RUNS, ALL_STREAMED, _USUAL_INBOX),
     )

@@ -34,14 +34,14 @@ class ProblemRow(Message):
 
 
 class ListWorkflows(Message):
-    """orchestrator.workflows: which part of the list, by name."""
+    """orchestrator.workflows.list: which part of the list, by name."""
 
     limit: int = Field(default=200, gt=0, le=500)
     offset: int = Field(default=0, ge=0)
 
 
 class WorkflowRow(Message):
-    """One line of orchestrator.workflows: the current version of a workflow, and what its plan allows."""
+    """One line of orchestrator.workflows.list: the current version of a workflow, and what its plan allows."""
 
     name: str
     title: str = ""
@@ -58,13 +58,13 @@ class WorkflowRow(Message):
 
 
 class WorkflowList(Message):
-    """What orchestrator.workflows gives."""
+    """What orchestrator.workflows.list gives."""
 
     workflows: tuple[WorkflowRow, ...] = ()
 
 
 class WorkflowQuery(Message):
-    """orchestrator.workflow, orchestrator.workflow_versions: which workflow; without a version the current one."""
+    """orchestrator.workflows.show, .versions: which workflow; without a version the current one."""
 
     name: str = Field(min_length=1, max_length=200)
     version: int | None = Field(default=None, ge=1)
@@ -91,7 +91,7 @@ class VersionRow(Message):
 
 
 class VersionList(Message):
-    """What orchestrator.workflow_versions gives, oldest first."""
+    """What orchestrator.workflows.versions gives, oldest first."""
 
     versions: tuple[VersionRow, ...] = ()
 
@@ -106,7 +106,7 @@ class WorkflowReply(Message):
 
 
 class CheckWorkflow(Message):
-    """orchestrator.check_workflow: can this document run here? Nothing is stored."""
+    """orchestrator.workflows.check: can this document run here? Nothing is stored."""
 
     document: dict[str, Any]
 
@@ -144,7 +144,7 @@ class RollBackWorkflow(Message):
 
 
 class PlanPrompt(Message):
-    """orchestrator.plan_prompt: what a planner is asked, for a problem; with `answer`, to repair an earlier answer."""
+    """orchestrator.workflows.plan_prompt: what a planner is asked for a problem; with `answer`, to repair that one."""
 
     problem: str = Field(min_length=1, max_length=MAX_PROBLEM_TEXT)
     goal: str = "default"
@@ -159,7 +159,7 @@ class PlannerTask(Message):
 
 
 class ReadPlan(Message):
-    """orchestrator.read_plan: what a planner answered, to be read with suspicion."""
+    """orchestrator.workflows.read_plan: what a planner answered, to be read with suspicion."""
 
     answer: str
     goal: str = "default"
@@ -184,7 +184,7 @@ class RecentRun(Message):
 
 
 class EngineMetrics(Message):
-    """What orchestrator.engine gives, from the records, which may lag by milliseconds."""
+    """What orchestrator.workflows.engine gives, from the records, which may lag by milliseconds."""
 
     active_workflows: int = 0
     suspended_workflows: int = 0

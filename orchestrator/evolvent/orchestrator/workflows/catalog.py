@@ -75,13 +75,13 @@ class WorkflowCatalog:
     def endpoints(self) -> Mapping[str, Endpoint]:
         """Return what any orchestrator answers about workflows."""
         return {
-            "workflows": self._list,
-            "workflow": self._show,
-            "workflow_versions": self._versions,
-            "check_workflow": self._check,
+            "workflows.list": self._list,
+            "workflows.show": self._show,
+            "workflows.versions": self._versions,
+            "workflows.check": self._check,
             "put_workflow": self._put,
             "roll_back_workflow": self._roll_back,
-            "engine": self._engine,
+            "workflows.engine": self._engine,
             **self._planner.endpoints(),
         }
 

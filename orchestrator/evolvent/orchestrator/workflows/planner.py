@@ -39,7 +39,7 @@ _LISTED = 60
 
 
 class Planner:
-    """Answers `evolvent.orchestrator.plan_prompt` and `.read_plan`."""
+    """Answers `evolvent.orchestrator.workflows.plan_prompt` and `.read_plan`."""
 
     def __init__(self, bus: NatsBus, agents: AgentStore, workflows: WorkflowStore, tools: ToolRegistry) -> None:
         self._bus = bus
@@ -49,7 +49,7 @@ class Planner:
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         """Return what any orchestrator answers about planning."""
-        return {"plan_prompt": self._prompt, "read_plan": self._read}
+        return {"workflows.plan_prompt": self._prompt, "workflows.read_plan": self._read}
 
     async def _prompt(self, call: Call) -> bytes:
         ask = PlanPrompt.decode(call.data)

@@ -25,6 +25,8 @@ from evolvent.platform.cli import (
     schedule,
     status,
     tools,
+    workflow_runs,
+    workflows,
 )
 from evolvent.platform.cli.frame import BAD_USAGE, FAILED, INTERRUPTED, say
 
@@ -38,7 +40,8 @@ app = typer.Typer(
 )
 for part in (running, demo, ask, improve, status, doctor, bench, reference):
     part.add_to(app)
-for part in (runs, agents, clients, budget, jobs, schedule, dead, tools):
+workflow_runs.add_to(workflows.commands)
+for part in (runs, workflows, agents, clients, budget, jobs, schedule, dead, tools):
     app.add_typer(part.commands)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,9 +81,25 @@ def ask(
         "timeout_seconds": timeout,
     }
 
-    async def publish() -> str:
+    if detach:
+        publish_only(message, request, as_json=as_json, data_dir=data_dir)
+    else:
+        see_through(message, request, follow=follow, as_json=as_json, data_dir=data_dir)
+
+
+def publish_only(message: str, request: Ask, *, as_json: bool, data_dir: Path | None) -> None:
+    """Publish a request and print its run_id."""
+
+    async def work() -> str:
         async with connect(data_dir) as client:
             return await client.publish(message, **request)
+
+    run_id = execute(work)
+    print_json({"run_id": run_id}) if as_json else typer.echo(run_id)
+
+
+def see_through(message: str, request: Ask, *, follow: bool, as_json: bool, data_dir: Path | None) -> None:
+    """Publish a request, show what happens, print the answer; end with 1 where there is none."""
 
     async def whole() -> Answer:
         async with connect(data_dir) as client:
@@ -93,10 +110,6 @@ def ask(
             terminal.end_line()
             return answer
 
-    if detach:
-        run_id = execute(publish)
-        print_json({"run_id": run_id}) if as_json else typer.echo(run_id)
-        return
     answer = execute(whole)
     _print_answer(answer, as_json=as_json)
     if not answer.ok:

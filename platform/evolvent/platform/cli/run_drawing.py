@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from evolvent.events.language.plan import plan
+from evolvent.events.language.prompt_diet import tokens
 from evolvent.events.language.state import CallState, TaskState
 from evolvent.events.messages.runs import TurnRecord, WorkflowStarted
 from evolvent.platform.cli.ask import next_step
 from evolvent.platform.cli.run_story import Story
 from evolvent.platform.cli.steps import sentence, short_json
+from evolvent.platform.cli.workflow_drawing import Sight
+from evolvent.platform.cli.workflow_drawing import draw as draw_workflow
+from evolvent.platform.task_views import task_views
 from evolvent.platform.visible import visible
 
-_MARKS = {"done": "✓", "failed": "✗", "running": "…", "waiting": "·"}
+_MARKS = {"done": "✓", "failed": "✗", "running": "…", "waiting": "·", "skipped": "-"}
 
 
 def draw(story: Story) -> None:
@@ -27,6 +33,8 @@ def draw(story: Story) -> None:
     if started is not None:
         for line in _routing(started):
             console.print(_shown(line))
+    for graph_line in _graph(story, console.width):
+        console.print(graph_line, soft_wrap=True)
     console.print(_tree(story))
     for step in story.steps():
         if step.type in ("workflow_resumed", "workflow_suspended", "cancel_requested", "approval_given"):
@@ -69,6 +77,21 @@ def _routing(started: WorkflowStarted) -> list[str]:
         scores = ", ".join(f"{name} {score:.2f}" for name, score in routing.runner_up_scores.items())
         lines.append(f"  runner-up: {routing.runner_up}" + (f" ({scores})" if scores else ""))
     return lines
+
+
+def _graph(story: Story, width: int) -> Iterator[Text]:
+    """Return the drawing of a workflow of several tasks, and what its prompts were spared."""
+    state = story.state
+    if state.started is None or len(state.workflow.tasks) < 2:
+        return
+    views = task_views(state)
+    seen = {name: view.seconds for name, view in views.items() if view.seconds is not None}
+    yield from draw_workflow(state.workflow, plan(state.workflow, seen), Sight(width=width, run=views))
+    told = [turn for task in state.tasks.values() for turn in task.turns if turn.monolith_bytes]
+    if told:
+        spared = 1 - sum(turn.prompt_bytes for turn in told) / sum(turn.monolith_bytes for turn in told)
+        mean = tokens(sum(turn.prompt_bytes for turn in told) // len(told))
+        yield _shown(f"prompt diet: about {mean} tokens a task, {spared:.0%} less than one prompt for all of it")
 
 
 def _tree(story: Story) -> Tree:

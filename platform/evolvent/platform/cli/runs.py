@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,6 +41,7 @@ def complete_run(incomplete: str) -> list[str]:
         return []
 
 
+Note = Annotated[str | None, typer.Option(help="A word about it; it is recorded.")]
 RunId = Annotated[str, typer.Argument(help="Which run.", autocompletion=complete_run)]
 
 
@@ -121,10 +123,33 @@ def resume(
     outcome: Annotated[
         str | None, typer.Option(help="Of an effect whose end is unknown: happened, did_not_happen or failed.")
     ] = None,
-    note: Annotated[str | None, typer.Option(help="A word about it; it is recorded.")] = None,
+    note: Note = None,
     data_dir: DataDir = None,
 ) -> None:
     """Answer what a suspended run waits for, so that it goes on."""
+    _decide(run_id, data_dir, approved=not deny, outcome=outcome, note=note)
+
+
+@commands.command(
+    epilog=examples(
+        "evolvent runs approve 3f0c1b1e-8a56-4a8e-9d4f-0d3a6d0d2f10",
+        "evolvent runs approve 3f0c1b1e-8a56-4a8e-9d4f-0d3a6d0d2f10 --note 'checked the amounts'",
+    )
+)
+def approve(run_id: RunId, note: Note = None, data_dir: DataDir = None) -> None:
+    """Say yes to what a run asks a person for; it goes on."""
+    _decide(run_id, data_dir, approved=True, note=note)
+
+
+@commands.command(epilog=examples("evolvent runs deny 3f0c1b1e-8a56-4a8e-9d4f-0d3a6d0d2f10 --note 'too expensive'"))
+def deny(run_id: RunId, note: Note = None, data_dir: DataDir = None) -> None:
+    """Say no to what a run asks a person for; what it asks for is not done."""
+    _decide(run_id, data_dir, approved=False, note=note)
+
+
+def _decide(
+    run_id: str, data_dir: Path | None, *, approved: bool, outcome: str | None = None, note: str | None = None
+) -> None:
     if outcome not in (None, "happened", "did_not_happen", "failed"):
         fail("evolvent: --outcome is happened, did_not_happen or failed.", 2)
 
@@ -133,10 +158,10 @@ def resume(
         if run is not None and run.status != "suspended":
             fail(f"evolvent: run {run_id} is {run.status} and waits for nothing; only suspended runs go on.")
         async with connect(data_dir, operator=True) as client:
-            await client.decide(run_id, approved=not deny, outcome=outcome, note=note)  # type: ignore[arg-type]
+            await client.decide(run_id, approved=approved, outcome=outcome, note=note)  # type: ignore[arg-type]
 
     execute(work)
-    say(f"{'Denied' if deny else 'Approved'}; `evolvent runs follow {run_id}` shows how it goes on.")
+    say(f"{'Approved' if approved else 'Denied'}; `evolvent runs follow {run_id}` shows how it goes on.")
 
 
 def _row(run: RunRecord) -> dict[str, Any]:
