@@ -21,6 +21,7 @@ from evolvent.events.language.agents import AgentSpec
 from evolvent.events.language.conversation import ModelReply
 from evolvent.events.messages.calls import (
     AgentList,
+    AgentLoads,
     AgentQuery,
     AgentReply,
     AgentsQuery,
@@ -35,6 +36,7 @@ from evolvent.events.messages.platform import AgentActivated, AgentEvicted, Agen
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.service import Endpoint, Listener, Service
 from evolvent.orchestrator.agents.activations import Activation, ActivationPool, Listeners
+from evolvent.orchestrator.agents.places import Places
 from evolvent.orchestrator.agents.residency import Residency
 from evolvent.orchestrator.agents.specialist import slug, specialist
 from evolvent.orchestrator.llm.client import Model, ModelRequest
@@ -79,6 +81,7 @@ class LazyLoader(Service):
         self._pool = ActivationPool(
             agents, self._residency, self.clock, Listeners(activated=self._activated, evicted=self._evicted)
         )
+        self._places = Places()
         self._turns = asyncio.Semaphore(settings.max_concurrent_turns)
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -93,6 +96,7 @@ class LazyLoader(Service):
             "agent": self._agent,
             "retire": self._retire,
             "put": self._put,
+            "loads": self._loads,
         }
 
     def own_endpoints(self) -> Mapping[str, Endpoint]:
@@ -145,7 +149,7 @@ class LazyLoader(Service):
         place = asyncio.timeout(call.deadline_seconds)
         try:
             use = self._pool.use(call.agent_id, call.spec_hash)
-            async with place, use as (activation, made), activation.tasks, self._turns:
+            async with place, use as (activation, made), self._places.hold(activation.spec), self._turns:
                 place.reschedule(None)  # from here on the model keeps the deadline
                 return await self._ask(call, activation, ends_at=ends_at, activated=made)
         except TimeoutError:
@@ -255,6 +259,9 @@ class LazyLoader(Service):
         if is_new:
             await self.emit(AgentRetired(**self.envelope(), agent_id=spec.agent_id, goal=spec.goal, reason=ask.reason))
         return AgentReply(spec=spec).encode()
+
+    async def _loads(self, _: Call) -> bytes:
+        return AgentLoads(in_hand=self._places.in_hand()).encode()
 
     async def _stats(self, _: Call) -> bytes:
         return self.stats().encode()

@@ -1,7 +1,6 @@
 """Agent specs and their versions. An agent is this document; activations live elsewhere.
 
-Owns the tables agents and agent_versions. Does not know who may spawn.
-Shown in use by tests/integration/test_agents.py.
+Owns the tables agents and agent_versions. Does not know who may spawn. Shown by tests/integration/test_agents.py.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from evolvent.events.clock import Clock
 from evolvent.events.errors import NotFound
 from evolvent.events.language.agents import AgentSpec
 from evolvent.events.messages.calls import AgentRow
+from evolvent.storage.agent_roster import AgentRoster
 from evolvent.storage.columns import UtcDateTime
 from evolvent.storage.database import Database
 from evolvent.storage.errors import AgentLimitReached, CorruptRecord
@@ -73,11 +73,11 @@ _PINNED = Statement("SELECT spec_json FROM agent_versions WHERE agent_id = :agen
 _BY_KEY = Statement("SELECT agent_id FROM agents WHERE key = :key AND status = 'active'")
 
 
-class AgentStore:
+class AgentStore(AgentRoster):
     """Puts, finds and retires agent specs."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
 
     async def put(

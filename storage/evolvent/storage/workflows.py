@@ -23,6 +23,7 @@ from evolvent.storage.columns import UtcDateTime
 from evolvent.storage.database import Database
 from evolvent.storage.errors import CorruptRecord
 from evolvent.storage.rows import LONG, DefinitionsRow
+from evolvent.storage.statements import Statement
 
 Source = Literal["user", "system", "automated"]
 
@@ -55,6 +56,13 @@ class StoredWorkflow:
     note: str
     created_by: str
     created_at: datetime
+
+
+_CURRENT_HASHES = Statement(
+    "SELECT w.name, w.workflow_hash FROM workflow_versions w"
+    " JOIN (SELECT name, MAX(version) AS version FROM workflow_versions GROUP BY name ORDER BY name LIMIT :most) newest"
+    " ON newest.name = w.name AND newest.version = w.version"
+)
 
 
 class WorkflowStore:
@@ -138,6 +146,11 @@ class WorkflowStore:
         )
         async with self._database.reading() as session:
             return [_stored(row) for row in (await session.exec(query)).all()]
+
+    async def current_hashes(self, *, most: int) -> dict[str, str]:
+        """Return the content hash of the current version of every workflow, by name."""
+        rows = await self._database.look_up(lambda conn: _CURRENT_HASHES.rows(conn, {"most": most}))
+        return dict(rows)
 
     async def versions(self, name: str) -> Sequence[StoredWorkflow]:
         """Return every version of a workflow, oldest first."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from evolvent.events.envelope import Message
 from evolvent.events.errors import ErrorInfo
-from evolvent.events.language.agents import AgentSpec
+from evolvent.events.language.agents import AgentSpec, Capability
 from evolvent.events.language.conversation import ChatMessage, ModelReply
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.runs import LeaseInfo
@@ -58,6 +58,9 @@ class SpawnAgent(Message):
     tools: tuple[str, ...] | None = None
     model: str | None = None
     key: str | None = None
+    capabilities: tuple[Capability, ...] | None = None
+    """What it can be chosen for; None: what its specialty brings with it."""
+    max_concurrent_tasks: int | None = Field(default=None, gt=0)
 
 
 class AgentReply(Message):
@@ -195,6 +198,12 @@ class SetBudget(Message):
     policy: str | None = None
     reopen_model: str | None = None
     """A model that an overrun closed for the goal, and that it may use again."""
+
+
+class AgentLoads(Message):
+    """What loader.loads gives: the model turns that each agent has in hand on the loader that answers."""
+
+    in_hand: dict[str, int] = {}
 
 
 class SpawnPermit(Message):

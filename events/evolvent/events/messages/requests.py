@@ -14,16 +14,18 @@ from evolvent.events.subjects import is_run_id
 
 
 class Request(Message):
-    """A request on `evolvent.requests.<priority>.<goal>`; only `message` is needed.
+    """A request on `evolvent.requests.<priority>.<goal>`; only `message` is needed, or `workflow`.
 
-    `resume` names the suspension that this request ends; it is set by the platform only.
+    `workflow` is a name, or NAME@VERSION, and `parameters` what it takes. `resume` names the
+    suspension that this request ends; it is set by the platform only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     message: str = Field(default="", max_length=200_000)
     context: dict[str, Any] = {}
-    workflow: str | None = None
+    workflow: str | None = Field(default=None, max_length=200)
+    parameters: dict[str, Any] = {}
     agent_id: str | None = None
     user_id: str | None = Field(default=None, max_length=256)
     session_id: str | None = Field(default=None, max_length=256)

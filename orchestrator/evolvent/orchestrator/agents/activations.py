@@ -29,14 +29,13 @@ class Activation:
 
     spec: AgentSpec
     system: ChatMessage
-    tasks: asyncio.Semaphore
     uses: int = 0
 
     @classmethod
     def of(cls, spec: AgentSpec) -> Activation:
         """Make the activation of a spec."""
         system = ChatMessage(role="system", content=spec.system_prompt)
-        return cls(spec, system, asyncio.Semaphore(spec.max_concurrent_tasks))
+        return cls(spec, system)
 
     def request(self, call: InvokeTurn, *, deadline_seconds: float) -> ModelRequest:
         """Return what the model is asked in a turn of this agent."""

@@ -107,8 +107,9 @@ def specialist(call: SpawnAgent, *, default_model: str, max_tokens: int, hex8: s
         temperature=profile.temperature,
         max_tokens=max_tokens,
         tools=profile.tools if call.tools is None else call.tools,
-        capabilities=profile.capabilities,
+        capabilities=profile.capabilities if call.capabilities is None else call.capabilities,
         parent_context=_kept(call.context),
+        **({} if call.max_concurrent_tasks is None else {"max_concurrent_tasks": call.max_concurrent_tasks}),
     )
 
 

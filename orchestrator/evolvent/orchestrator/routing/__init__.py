@@ -1,5 +1,5 @@
 """Routing: who serves a request, and why.
 
-Lives here: the choice among agents, as pure functions over what is known. May not know: how runs are driven.
-Shown in use by tests/unit/orchestrator/test_selection.py.
+Lives here: named workflows made ready to run, what a message means, and the choice among agents. May not know: how runs
+are driven. Shown in use by tests/integration/test_routing.py.
 """

@@ -1,12 +1,13 @@
-"""Who serves a request, and why: in order, the first that can.
+"""Who serves a request, and why.
 
-    the workflow or agent that it names → an automation → a workflow by intent → the goal's best agent → a generalist
+In order, the first that can: the workflow or agent that it names, an automation, a workflow by intent, the goal's best
+agent, a generalist spawned for the purpose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from evolvent.events.clock import Clock
@@ -24,10 +25,11 @@ from evolvent.orchestrator.routing.resolving import Resolved, WorkflowResolver, 
 from evolvent.orchestrator.routing.selection import Scored, rank
 from evolvent.orchestrator.routing.staffing import Staff, Staffing
 from evolvent.storage.agent_records import AgentRecords
-from evolvent.storage.agent_roster import AgentRoster
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.database import Databases
 from evolvent.storage.workflows import WorkflowStore
+
+_NAMED = "named in the request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Route:
     error: ErrorInfo | None = None
     workflow: Workflow | None = None
     fallback: Workflow | None = None
-    agents: Mapping[str, AgentSpec] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
+    agents: dict[str, AgentSpec] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 class Automations(Protocol):
@@ -59,7 +61,6 @@ class Sources:
     """What routing is decided from. Without workflows none can be named or meant; without records all agents equal."""
 
     agents: AgentStore
-    roster: AgentRoster | None = None
     records: AgentRecords | None = None
     workflows: WorkflowStore | None = None
     tools: Callable[[], Mapping[str, ToolSpec]] | None = None
@@ -71,7 +72,6 @@ class Sources:
         """Return the sources that databases hold."""
         return cls(
             AgentStore(databases.definitions, clock),
-            AgentRoster(databases.definitions),
             AgentRecords(databases.records),
             WorkflowStore(databases.definitions, clock),
             tools,
@@ -84,13 +84,14 @@ class Router:
     def __init__(
         self,
         bus: NatsBus,
-        sources: Sources,
+        sources: Sources | AgentStore,
         clock: Clock,
         *,
         wait_seconds: float,
         automations: Automations | None = None,
     ) -> None:
-        pool = AgentPool(bus, sources, clock)
+        sources = sources if isinstance(sources, Sources) else Sources(sources)
+        pool = AgentPool(bus, sources.agents, sources.records, clock)
         self._candidates = Candidates(bus, sources.agents, pool, clock, wait_seconds=wait_seconds)
         self._staffing = Staffing(self._candidates)
         self._automations = automations
@@ -99,3 +100,91 @@ class Router:
         if sources.workflows is not None:
             self._resolver = WorkflowResolver(sources.workflows, clock, sources.tools)
             self._intents = IntentDesk(sources.workflows, clock)
+
+    async def route(self, request: Request, goal: str) -> Route:
+        """Return where a request goes, and why."""
+        try:
+            if request.workflow is not None:
+                return await self._workflow(await self._resolve(request.workflow), request, goal, _NAMED)
+            if request.agent_id is not None:
+                spec = await self._candidates.named(request.agent_id)
+                return Route(_decision(ServedBy.AGENT, spec.agent_id, _NAMED), spec)
+            if self._automations is not None and (served := await self._automations.route(request, goal)) is not None:
+                return served
+            return await self._meant(request, goal) or await self._best(request, goal)
+        except EvolventError as error:
+            served_by = ServedBy.WORKFLOW if request.workflow is not None else ServedBy.AGENT
+            chosen = request.workflow or request.agent_id or GENERALIST
+            return Route(_decision(served_by, chosen, "could not be routed"), error=error.info())
+
+    async def _resolve(self, name: str) -> Resolved:
+        if self._resolver is None:
+            raise NotFound(f"There is no workflow {name!r}; leave it out, or create it first.")
+        return await self._resolver.resolve(name)
+
+    async def _workflow(self, resolved: Resolved, request: Request, goal: str, reason: str) -> Route:
+        """Return a workflow with its parameters and agents. It, they and its version stay those of the run."""
+        params = parameters_of(resolved, request.parameters)
+        staff = Staff(goal, request.user_id)
+        workflow = await self._staffing.staffed(resolved.workflow, staff)
+        fallback = resolved.fallback
+        if fallback is not None:
+            fallback = await self._staffing.staffed(fallback, staff)
+        return Route(
+            _decision(ServedBy.WORKFLOW, resolved.label, reason),
+            workflow=workflow,
+            fallback=fallback,
+            agents=staff.specs,
+            params=params,
+        )
+
+    async def _meant(self, request: Request, goal: str) -> Route | None:
+        """Return the workflow that the message means; None where it means none, or one that cannot run like that."""
+        if self._intents is None or not request.message.strip():
+            return None
+        intent = (await self._intents.engine()).analyze_intent(request.message)
+        if intent.primary_intent is None:
+            return None
+        try:
+            resolved = await self._resolve(intent.primary_intent)
+            route = await self._workflow(resolved, request, goal, "meant by the message")
+        except EvolventError:
+            return None
+        decision = route.decision.model_copy(
+            update={
+                "scores": {"confidence": intent.confidence},
+                "runner_up": intent.runner_up,
+                "runner_up_scores": {"confidence": intent.runner_up_confidence} if intent.runner_up else {},
+            }
+        )
+        return replace(route, decision=decision)
+
+    async def _best(self, request: Request, goal: str) -> Route:
+        """Choose among the goal's agents; a goal without any is served by those of `default`.
+
+        So requests that invent goals spawn no agents: only `default` gets a generalist by itself.
+        """
+        for whose in dict.fromkeys((goal, DEFAULT_GOAL)):
+            candidates = await self._candidates.of(whose, request.user_id)
+            if candidates:
+                ranked = rank(candidates, request.message)
+                return Route(_chosen(ranked, whose), ranked[0].spec)
+        spec = await self._candidates.generalist()
+        reason = f"no agent for goal {goal!r} yet: a generalist was spawned"
+        return Route(_decision(ServedBy.AGENT, spec.agent_id, reason), spec)
+
+
+def _decision(served_by: ServedBy, chosen: str, reason: str) -> RoutingDecision:
+    return RoutingDecision(served_by=served_by, chosen=chosen, reason=reason)
+
+
+def _chosen(ranked: list[Scored], whose: str) -> RoutingDecision:
+    best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
+    return RoutingDecision(
+        served_by=ServedBy.AGENT,
+        chosen=best.spec.agent_id,
+        reason=f"the only agent of {whose!r}" if second is None else f"the best match of the agents of {whose!r}",
+        scores=best.scores,
+        runner_up=second.spec.agent_id if second else None,
+        runner_up_scores=second.scores if second else {},
+    )
