@@ -16,8 +16,9 @@ from dataclasses import replace
 from typing import Any
 
 from evolvent.events.errors import Category, ErrorInfo, EvolventError
-from evolvent.events.language.binding import bind, violated
 from evolvent.events.language.conversation import ToolCall
+from evolvent.events.language.learning.guards import violated
+from evolvent.events.language.learning.programs import bind
 from evolvent.events.language.pipelines import PipelineSteps
 from evolvent.events.language.references import as_text
 from evolvent.events.language.scopes import as_data, scope_of
