@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ def knobbed(bed: Bed, knobs: Knobs) -> Bed:
 
 @pytest.mark.parametrize("name", beds.OWN)
 def test_slips_spoil_about_their_share_of_the_runs_that_write_and_nothing_else(name: str) -> None:
-    bed = knobbed(beds.bed(name, count=800), Knobs(seed=5, slip_rate=0.2, redundant_rate=0.3))
+    bed = knobbed(beds.bed(name, count=400), Knobs(seed=5, slip_rate=0.2, redundant_rate=0.3))
     runs = list(bed.run_offline())
     writing = [run for run in runs if run.request.writes]
     share = sum(not run.is_right for run in writing) / len(writing)
@@ -203,8 +204,6 @@ async def conversation(responder: Responder, registry: ToolRegistry, request: Be
 
 
 def exchange(call_id: str, name: str, arguments: object, result: object) -> list[dict[str, object]]:
-    import json
-
     function = {"name": name, "arguments": json.dumps(arguments)}
     text = result if isinstance(result, str) else json.dumps(result)
     return [
