@@ -20,7 +20,7 @@ from evolvent.events import subjects
 from evolvent.events.bus import CoreMessage
 from evolvent.events.clock import Clock, SystemClock
 from evolvent.events.errors import RemoteError
-from evolvent.events.language.agents import AgentSpec
+from evolvent.events.language.agents import AgentSpec, Capability
 from evolvent.events.language.conversation import ChatMessage
 from evolvent.events.messages.calls import (
     AgentList,
@@ -29,6 +29,7 @@ from evolvent.events.messages.calls import (
     AgentsQuery,
     InvokeTurn,
     LoaderStats,
+    RegisterAgent,
     SpawnAgent,
     TurnReply,
 )
@@ -324,3 +325,16 @@ async def test_idle_activations_are_dropped(bus: NatsBus, tmp_path: Path) -> Non
         clock.time += timedelta(hours=2)
         await stage.loader.drop_idle()
         assert (await stage.stats()).resident == 0
+
+
+async def test_an_agent_that_is_registered_is_listed_and_put_again_is_a_new_version(stage: Stage) -> None:
+    ask = RegisterAgent(agent_id="ann", agent_type="research", capabilities=(Capability.MEMORY,))
+    first = AgentReply.decode(await stage.bus.call(subjects.endpoint("loader", "register"), ask.encode())).spec
+    again = ask.model_copy(update={"max_concurrent_tasks": 2})
+    second = AgentReply.decode(await stage.bus.call(subjects.endpoint("loader", "register"), again.encode())).spec
+    assert (first.max_concurrent_tasks, second.max_concurrent_tasks) == (5, 2)
+    assert (await stage.agents.get("ann")).capabilities == (Capability.MEMORY,)
+    assert [number for number, *_ in await stage.agents.versions("ann")] == [1, 2]
+    refused = RegisterAgent(agent_id="bob", agent_type="x", config={"colour": 1})
+    with pytest.raises(RemoteError, match="colour"):
+        await stage.bus.call(subjects.endpoint("loader", "register"), refused.encode())

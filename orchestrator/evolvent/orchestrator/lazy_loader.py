@@ -28,6 +28,7 @@ from evolvent.events.messages.calls import (
     BudgetQuery,
     InvokeTurn,
     LoaderStats,
+    RegisterAgent,
     SpawnAgent,
     SpawnPermit,
     TurnReply,
@@ -37,6 +38,7 @@ from evolvent.events.nats_bus import NatsBus
 from evolvent.events.service import Endpoint, Listener, Service
 from evolvent.orchestrator.agents.activations import Activation, ActivationPool, Listeners
 from evolvent.orchestrator.agents.places import Places
+from evolvent.orchestrator.agents.registration import registered
 from evolvent.orchestrator.agents.residency import Residency
 from evolvent.orchestrator.agents.specialist import slug, specialist
 from evolvent.orchestrator.llm.client import Model, ModelRequest
@@ -96,6 +98,7 @@ class LazyLoader(Service):
             "agent": self._agent,
             "retire": self._retire,
             "put": self._put,
+            "register": self._register,
             "loads": self._loads,
         }
 
@@ -242,8 +245,14 @@ class LazyLoader(Service):
     async def _agent(self, call: Call) -> bytes:
         return AgentReply(spec=await self._agents.get(AgentQuery.decode(call.data).agent_id)).encode()
 
+    async def _register(self, call: Call) -> bytes:
+        most, model = self._settings.max_tokens, self._settings.default_model
+        return await self._store(registered(RegisterAgent.decode(call.data), default_model=model, max_tokens=most))
+
     async def _put(self, call: Call) -> bytes:
-        spec = AgentReply.decode(call.data).spec
+        return await self._store(AgentReply.decode(call.data).spec)
+
+    async def _store(self, spec: AgentSpec) -> bytes:
         subjects.token(spec.goal)
         if not spec.system_prompt.strip():
             raise InvalidMessage("spec.system_prompt is empty; say what the agent is.")

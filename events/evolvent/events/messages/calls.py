@@ -63,6 +63,16 @@ class SpawnAgent(Message):
     max_concurrent_tasks: int | None = Field(default=None, gt=0)
 
 
+class RegisterAgent(Message):
+    """loader.register: store an agent that a person describes; the same agent_id again is a new version of it."""
+
+    agent_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    agent_type: str = Field(min_length=1, max_length=40)
+    capabilities: tuple[Capability, ...] = ()
+    max_concurrent_tasks: int = Field(default=5, gt=0)
+    config: dict[str, Any] = {}
+
+
 class AgentReply(Message):
     """An agent's spec."""
 

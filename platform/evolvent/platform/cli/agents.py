@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,6 +79,28 @@ def spawn(
     fields = {"specialty": specialty, "context": facts, "goal": goal, "tools": tool or None, "model": model}
     call = SpawnAgent.decode(json.dumps(fields).encode())
     _print_spec(_spec_call("spawn", call.encode(), data_dir), as_json=as_json)
+
+
+@commands.command(epilog=examples("evolvent agents register -f agents.yaml"))
+def register(
+    file: Annotated[Path, typer.Option("--file", "-f", help="A YAML or JSON file with `agents:`.", dir_okay=False)],
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Store the agents of a file: id, type, capabilities, max_tasks, config. Once more, they become new versions."""
+    import yaml
+
+    from evolvent.events.errors import EvolventError
+    from evolvent.orchestrator.agents.registration import registrations
+
+    try:
+        wanted = registrations(yaml.safe_load(file.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, EvolventError) as error:
+        fail(f"evolvent: {file} cannot be used: {error}", 2)
+    stored = [_spec_call("register", ask.encode(), data_dir) for ask in wanted]
+    rows = (spec.model_dump(mode="json") for spec in stored)
+    columns = ("agent_id", "specialty", "goal", "model", "max_concurrent_tasks")
+    print_rows(rows, columns, as_json=as_json, empty="No agent.")
 
 
 @commands.command(epilog=examples("evolvent agents retire researcher_1a2b3c4d --reason 'not used'"))
