@@ -41,12 +41,11 @@ class Division:
 
 @dataclass
 class _Work:
-    """What is known of a run while it is divided."""
+    """What is known of a run while it is divided. `said`: of each call, its arguments' phrases in the request."""
 
     index: ValueIndex
     texts: list[str]
     said: list[frozenset[str]]
-    """Of each call: the phrases of its arguments that stand in the request."""
     writes: frozenset[int]
     homes: dict[int, int] = field(default_factory=dict)
     """Of each write: its clause."""
@@ -140,7 +139,7 @@ def _closure(work: _Work, number: int) -> frozenset[int]:
 
 
 def _sources_of(work: _Work, call: int, reader: int) -> set[int]:
-    """Return whose results a call consumed. Of several that had the value: a read, and one about the reader's things."""
+    """Return whose results a call consumed: of several that had the value a read, about the reader's things."""
     found: set[int] = set()
     for _, text in work.index.arguments[call]:
         words = phrase(text)

@@ -143,7 +143,9 @@ def _search(templates: _Scope, reader: Reader, tokens: list[Token]) -> _Search:
     for template in sorted({each.template_id: each for each in chosen}.values(), key=lambda each: each.template_id):
         if templates.required[template.template_id] <= words:
             first = template.elements[0]
-            (search.by_first.setdefault(first.word, []) if isinstance(first, Literal) else search.others).append(template)
+            (search.by_first.setdefault(first.word, []) if isinstance(first, Literal) else search.others).append(
+                template
+            )
     search.others += templates.wordless
     return search
 
@@ -161,8 +163,12 @@ def _readings(search: _Search, place: int) -> list[_Reading]:
     found: list[_Reading] = []
     for template in (*search.by_first.get(tokens[place].folded, ()), *search.others):
         for end, slots in search.reader.read(template.elements, place):
-            if _may_end(tokens, end) and len(found) < MAX_READINGS:
+            if _may_end(tokens, end):
                 found += [((template, slots), *rest) for rest in _readings(search, end)]
+            if len(found) >= MAX_READINGS:
+                break
+        if len(found) >= MAX_READINGS:
+            break
     search.known[place] = found[:MAX_READINGS]
     return search.known[place]
 
@@ -191,13 +197,22 @@ def _missing(reading: _Reading) -> str | None:
     """Say what keeps a reading from being known: small talk it always had is missing, or is new beside it."""
     said = {template.skeleton for template, _ in reading if template.is_filler}
     known: set[str] = set()
+    required: set[str] = set()
     for template, _ in reading:
         lacking = set(template.required) - said
         if lacking:
             return f"it was never asked for without `{min(lacking)}`"
         known.update(template.known)
-    strange = [each.skeleton for each, _ in reading if each.is_filler and not each.is_neutral and each.skeleton not in known]
-    return f"`{strange[0]}` was never said beside it" if strange else None
+        required.update(template.required)
+    for template, _ in reading:
+        allowed = required if template.is_order else known
+        if (
+            template.is_filler
+            and not (template.is_neutral and not template.is_order)
+            and template.skeleton not in allowed
+        ):
+            return f"`{template.skeleton}` was never said beside it"
+    return None
 
 
 def _why(search: _Search, tokens: list[Token]) -> str:

@@ -1,4 +1,4 @@
-"""Where values come from: of each leaf of a trace, whether it stood in the request or in which result it first appeared.
+"""Where values come from: of each leaf of a trace, whether the request had it or which result showed it first.
 
 Then the request with those values cut out: what is left are the words that say what to do.
 """
@@ -19,9 +19,8 @@ Label = Literal["user", "tool", "web"]
 Origin = Literal["request", "result", "nowhere"]
 
 _MAX_VALUE = 300
-_EMPTY_WORDS = frozenset(
-    "yes no true false none null not never and or the a an to of in on for by is it ok n/a".split()
-)
+_EMPTY = "yes no true false none null not never and or the a an to of in on for by is it ok n/a"
+_EMPTY_WORDS = frozenset(_EMPTY.split())
 
 
 @dataclass(frozen=True, slots=True)

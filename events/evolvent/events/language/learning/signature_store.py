@@ -1,7 +1,7 @@
 """All signatures seen so far: examples, support and small talk, built run by run, in any order, and mergeable.
 
-Bounded and a semilattice: of each signature the newest examples and supports are kept, so that stores built from the same
-runs in any order, in parts, or twice, are equal. Nothing here has been proven: a signature with support is a nominee.
+Bounded and a semilattice: of each signature the newest examples and supports are kept, so that stores built from
+the same runs in any order, in parts, or twice, are equal. Nothing is proven here: a signature with support is a nominee.
 """
 
 from __future__ import annotations

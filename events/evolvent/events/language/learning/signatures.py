@@ -56,7 +56,9 @@ def _clause(trace: Trace, division: Division, part: Part) -> Clause:
     kept = [step for step, number in steps if number not in riding]
     extras = sorted({step.step for step, number in steps if number in riding})
     shape = _shape(kept)
-    schemas = sorted({(index.calls[call].name, index.calls[call].schema_hash) for call in part.calls if call not in riding})
+    schemas = sorted(
+        {(index.calls[call].name, index.calls[call].schema_hash) for call in part.calls if call not in riding}
+    )
     example = Example(
         run_id=trace.run_id,
         slots=skeleton.slots,
@@ -160,4 +162,5 @@ def _items(index: ValueIndex, number: int, skeleton: Skeleton) -> list[int | Non
         words = phrase(text)
         near = {words} | beside(index, text, number)
         found |= {place for place, values in enumerate(wanted) if values & near}
-    return sorted(found)
+    items: list[int | None] = [*sorted(found)]
+    return items

@@ -1,6 +1,6 @@
-"""Skeletons: a clause's words with its values cut out and its lists folded, as `for {a} , swap ( {b} to {c} ; )+ via {d}`.
+r"""Skeletons: a clause's words, its values cut out, its lists folded: `for {a} , swap ( {b} to {c} ; )+ via {d}`.
 
-Words are folded; signs are words; `(`, `)`, `{` and `\\` of the text itself are escaped. Names of slots go by order; a
+Words are folded; signs are words; `(`, `)`, `{` and `\` of the text itself are escaped. Names of slots go by order; a
 quoted value keeps its quotes, as `"{a}"`.
 """
 
@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from evolvent.events.language.learning.provenance import Label, Span
 from evolvent.events.language.learning.tokens import Token
 
-CONJUNCTIONS = frozenset("and & und et y e och og en i".split())
+_CONJUNCTIONS_LISTED = "and & und et y e och og en i"
+CONJUNCTIONS = frozenset(_CONJUNCTIONS_LISTED.split())
 """Words between the last two things of a list. A list with `or` is a choice, and no list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A word of a clause, or a value in it (then `word` is None). `uses` are the argument places that took the value."""
+    """A word of a clause, or a value in it (then `word` is None). `uses`: the argument places that took it."""
 
     word: str | None
     value: str = ""
@@ -51,7 +52,9 @@ class Skeleton:
     repetitions: int = 0
 
 
-def pieces_of(tokens: Sequence[Token], spans: Sequence[Span], uses: dict[str, frozenset[tuple[str, ...]]]) -> list[Piece]:
+def pieces_of(
+    tokens: Sequence[Token], spans: Sequence[Span], uses: dict[str, frozenset[tuple[str, ...]]]
+) -> list[Piece]:
     """Lay out a request as words and values."""
     starts = {span.start: span for span in spans}
     pieces: list[Piece] = []
@@ -87,7 +90,7 @@ def split(pieces: Sequence[Piece]) -> list[list[Piece]]:
 
 
 def render(clause: Sequence[Piece], *, lists: bool, single: bool) -> Skeleton:
-    """Fold a clause's lists and name its slots. `single`: a list of one thing counts; `lists`: comma lists of words too."""
+    """Fold a clause's lists and name its slots. `single`: lists of one thing count; `lists`: comma lists of words."""
     folded = fold_commas(fold_semicolons(clause, single=single), words=lists)
     names = _names()
     slots: dict[str, str | tuple[str, ...]] = {}

@@ -1,6 +1,6 @@
-"""What a slot may hold, learnt from what it held: an outline for ids, numbers and dates; names; else only what was seen.
+"""What a slot may hold, learnt from what it held: an outline of ids, numbers and dates; names; else what was seen.
 
-One value seen teaches that value. Nothing here ever widens to free words: a slot must not swallow what changes the meaning.
+One value seen teaches that value. Nothing ever widens to free words: a slot must not swallow what changes the meaning.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 @dataclass(frozen=True, slots=True)
 class SlotType:
-    """What a slot may hold: a token of `kinds` fitting `pattern`, up to `names` words with capitals, or one of `values`.
+    """What a slot may hold: a token of `kinds` fitting `pattern`, `names` words with capitals, or one of `values`.
 
-    `connectors` and numbers stand inside names only where they were seen to. Names themselves are not kept: a template
-    holds no values of people.
+    `connectors` and numbers stand inside names only where they were seen to. Names themselves are not kept.
     """
 
     kinds: tuple[str, ...] = ()
@@ -87,6 +86,8 @@ def _pattern(texts: Sequence[str], kinds: set[str]) -> str:
         return ""
     if kinds == {"number"}:
         return _number(texts)
+    if kinds <= {"date", "time"}:
+        return "|".join(sorted({_calendar(text) for text in texts}))
     by_shape: dict[str, list[str]] = {}
     for text in texts:
         by_shape.setdefault(shape(text), []).append(text)
@@ -97,6 +98,15 @@ def _pattern(texts: Sequence[str], kinds: set[str]) -> str:
         by_signs.setdefault(re.sub(r"[^\W_]+", "x", text), []).append(text)
     coarse = re.compile(r"[^\W_]+|.", re.DOTALL)
     return "|".join(_outline(each, coarse) for _, each in sorted(by_signs.items()))
+
+
+def _calendar(text: str) -> str:
+    """A date or time in the way it was written; words such as `tomorrow` stand for themselves."""
+    if not any(letter.isdigit() for letter in text):
+        return re.escape(text)
+    marks = {"9": r"\d{1,4}", "A": r"[^\W\d_]+", "a": r"[^\W\d_]+"}
+    parts = (marks.get(mark, re.escape(mark)) for mark in shape(text))
+    return "".join(parts).replace(r"[^\W\d_]+" * 2, r"[^\W\d_]+")
 
 
 def _number(texts: Sequence[str]) -> str:
@@ -122,10 +132,14 @@ def _column(parts: list[str]) -> str:
     if len(set(parts)) == 1 and not any(letter.isdigit() for letter in parts[0]):
         return re.escape(parts[0])
     every = "".join(parts)
-    letters = ("A-Z" if any(each.isupper() for each in every) else "") + ("a-z" if any(each.islower() for each in every) else "")
+    letters = ("A-Z" if any(each.isupper() for each in every) else "") + (
+        "a-z" if any(each.islower() for each in every) else ""
+    )
     other = r"\w" if any(each.isalpha() and not each.isascii() for each in every) else ""
     digits = "0-9" if any(each.isdigit() for each in every) else ""
     low, high = min(map(len, parts)), max(map(len, parts))
     if low == high and (digits or letters == "A-Z"):
         return f"[{letters}{digits}{other}]{{{low}}}"
-    return f"[{letters}{digits}{other}]{{{low},{high}}}" if not letters else f"[{letters}{digits}{other}]{{1,{2 * high}}}"
+    return (
+        f"[{letters}{digits}{other}]{{{low},{high}}}" if not letters else f"[{letters}{digits}{other}]{{1,{2 * high}}}"
+    )

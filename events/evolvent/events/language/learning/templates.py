@@ -1,6 +1,6 @@
 """Templates: a signature's words with typed slots, compiled from its clauses; and small talk, a closed vocabulary.
 
-JSON in and out (pydantic's TypeAdapter on `Template` does it). Values of examples stay out, but for closed lists of words.
+JSON in and out: `as_json`, `parse_template`. Values of examples stay out, but for closed lists of words.
 """
 
 from __future__ import annotations
@@ -20,15 +20,22 @@ from evolvent.events.language.learning.tokens import VALUE_KINDS, tokenize
 MIN_RUNS = 3
 """In how many runs a word of small talk must have been said, without anything coming of it."""
 
-TURNING_WORDS = frozenset(
-    "not no don't dont doesn't didn't won't can't cannot never none nothing neither nor without unless if only except but "
-    "instead when whenever until till otherwise however rather before after while provided assuming maybe perhaps should "
-    "unlike although though stop wait ignore cancel undo skip hold forget also additionally then "
-    "nicht kein keine keinen keinem nie ohne wenn falls nur außer aber sondern statt bis sonst bevor nachdem "
-    "pas ne jamais sans si sauf mais seulement avant après quand sinon "
-    "nunca sin pero solo sólo cuando salvo excepto antes después hasta sino".split()
+_TURNING = (
+    "not no don't dont doesn't didn't won't can't cannot never none nothing neither nor without unless if "
+    "only except but instead when whenever until till otherwise however rather before after while "
+    "provided assuming maybe perhaps should unlike although though wait ignore also additionally then "
+    "nicht kein keine keinen keinem nie ohne wenn falls nur außer aber sondern statt bis sonst bevor "
+    "nachdem pas ne jamais sans si sauf mais seulement avant après quand sinon nunca sin pero solo sólo "
+    "cuando salvo excepto antes después hasta sino"
 )
+TURNING_WORDS = frozenset(_TURNING.split())
 """Words that turn the meaning of what stands near them: never small talk, and never inside a name."""
+
+_ORDERS = (
+    "stop cancel undo skip hold forget delete remove return send stopp storniere lösche annule annuler cancela borra"
+)
+ORDER_WORDS = frozenset(_ORDERS.split())
+"""Words that ask for something: a sentence with one counts as small talk only beside what always had it."""
 
 _SLOT = re.compile(r"(\S?)\{(\w+)\}(\S?)")
 
@@ -64,7 +71,7 @@ class Template:
     """What requests of one signature look like.
 
     `required`: small talk that stood beside it in every run, so it may carry meaning; `known`: what stood beside it in
-    some run. Other small talk stops the match unless it is neutral.
+    some run. Other small talk stops the match unless it is neutral; `is_order` marks what must be required.
     """
 
     template_id: str
@@ -75,6 +82,7 @@ class Template:
     known: tuple[str, ...] = ()
     is_filler: bool = False
     is_neutral: bool = False
+    is_order: bool = False
 
     @property
     def literals(self) -> frozenset[str]:
@@ -145,7 +153,15 @@ def compile_small_talk(store: SignatureStore, scope: tuple[str, str], min_runs: 
         if elements:
             neutral = signature.skeleton not in needed and len(beside.get(signature.skeleton, ())) >= 2
             found.append(
-                Template(name, signature.skeleton, scope, elements, is_filler=True, is_neutral=neutral)
+                Template(
+                    name,
+                    signature.skeleton,
+                    scope,
+                    elements,
+                    is_filler=True,
+                    is_neutral=neutral,
+                    is_order=not ORDER_WORDS.isdisjoint(signature.skeleton.split(" ")),
+                )
             )
     return found
 
@@ -200,4 +216,7 @@ def _part(words: Sequence[str], place: int, values: dict[str, list[str]], fixed:
 def _blurs(word: str, values: dict[str, list[str]]) -> bool:
     """Say whether a neighbour leaves open where a name ends: it is a slot that may hold words itself."""
     slot = None if word[0] == "\\" else _SLOT.fullmatch(word)
-    return bool(slot) and not all(tokenize(each)[0].kind in VALUE_KINDS for each in values.get(slot.group(2), ()) if slot)
+    if slot is None:
+        return False
+    held = values.get(slot.group(2), ())
+    return not all(tokenize(each)[0].kind in VALUE_KINDS for each in held)

@@ -28,10 +28,10 @@ _DAYS = (
 )
 _PATTERN = re.compile(
     r"""
-    (?P<stop>\n+|[。！])
+    (?P<stop>\n+|[。\uff01])
     |(?P<record>\{\s*\}|\{(?=[^{}'":]*+['":])(?:[^{}]++|\{[^{}]*+\})*+\}|\[(?=[^\[\]'",\d]*+['",\d])(?:[^\[\]]++|\[[^\[\]]*+\])*+\])
     |(?P<quoted>"[^"\n]{1,300}"|“[^”\n]{1,300}”|«[^»\n]{1,300}»|„[^“”\n]{1,300}[“”]|`[^`\n]{1,300}`
-      |(?<![\w'])'[^'\n]{1,300}'(?!\w)|(?<!\w)‘[^’\n]{1,300}’(?!\w))
+      |(?<![\w'])'[^'\n]{1,300}'(?!\w)|(?<!\w)\u2018[^\u2019\n]{1,300}\u2019(?!\w))
     |(?P<url>https?://[^\s<>"']*[\w/])
     |(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
     |(?P<time>\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]m\b)?(?![\w:])|\d{1,2}\s?[ap]m\b)
@@ -42,14 +42,15 @@ _PATTERN = re.compile(
       |\b(?:DAYS)\b)
     |(?P<number>(?<![\w#@])[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w_])|(?<![\w#@])[+-]?\d+(?:[.,]\d+)?(?![\w_]|-\w))
     |(?P<cjk>[\u3040-\u30ff\u3400-\u9fff])
-    |(?P<chunk>[#@]?[^\W\u3040-\u30ff\u3400-\u9fff]+(?:[.:/'’&-][^\W\u3040-\u30ff\u3400-\u9fff]+)*)
+    |(?P<chunk>[#@]?[^\W\u3040-\u30ff\u3400-\u9fff]+(?:[.:/'\u2019&-][^\W\u3040-\u30ff\u3400-\u9fff]+)*)
     |(?P<punct>\S)
     """.replace("MONTHS", _MONTHS).replace("DAYS", _DAYS),
     re.VERBOSE | re.IGNORECASE,
 )
-_CHUNK = re.compile(r"[#@]?\w+(?:[._/:@+'’-]\w+)*")
+_CHUNK = re.compile(r"[#@]?\w+(?:[._/:@+'\u2019-]\w+)*")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_ABBREVIATIONS = frozenset("mr mrs ms dr st vs prof approx nr hr fr etc inc ltd".split())
+_ABBREVIATIONS_LISTED = "mr mrs ms dr st vs prof approx nr hr fr etc inc ltd"
+_ABBREVIATIONS = frozenset(_ABBREVIATIONS_LISTED.split())
 
 
 class Token(NamedTuple):
@@ -65,7 +66,7 @@ class Token(NamedTuple):
 
 def fold(text: str) -> str:
     """Return a text as it is compared: without case, with one kind of apostrophe."""
-    return text.casefold().replace("’", "'")
+    return text.casefold().replace("\u2019", "'")
 
 
 def tokenize(text: str) -> list[Token]:
@@ -108,7 +109,7 @@ def _plain(word: str) -> str:
 
 @lru_cache(maxsize=4096)
 def phrase(text: str) -> str:
-    """Return a text as a phrase, framed with blanks, so that `phrase(a) in phrase(b)` compares whole words."""
+    """Return the words of a text between blanks: of two such, `in` compares whole words."""
     return f" {' '.join(chunks(text))} "
 
 
