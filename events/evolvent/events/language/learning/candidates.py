@@ -131,9 +131,14 @@ def _lookups(target: Target) -> dict[tuple[Program, Keys], list[Condition]]:
                 continue
             place: Program = Output(step=part.step, path=above)
             if not any(isinstance(step, int) for step in rest) and key_of(part.value, loose=True) == wanted:
-                found.setdefault((place, rest), _conditions(target, part.step, above, name, rows[name], rest))
+                # The value may stand in several rows: each of them may be the one that was meant.
+                found.setdefault((place, rest), []).extend(
+                    _conditions(target, part.step, above, name, rows[name], rest)
+                )
             if isinstance(name, str) and key_of(name, loose=True) == wanted:
-                found.setdefault((place, (KEY,)), _conditions(target, part.step, above, name, rows[name], (KEY,)))
+                found.setdefault((place, (KEY,)), []).extend(
+                    _conditions(target, part.step, above, name, rows[name], (KEY,))
+                )
     return found
 
 

@@ -16,6 +16,8 @@ from evolvent.events.language.references import as_text
 from evolvent.events.language.workflow_problems import ReferenceUnresolved
 
 MAX_ANSWER = 4000
+PROOF = 0.9
+"""The share of answers that a template gives word for word: a wrong answer is worse than a call to a small model."""
 _TOKEN = re.compile(r"\s+|[^\W_]+(?:[_\-.@'][^\W_]+)*|_|[^\w\s]")
 _TRUSTED_WORDS = 4
 """A longer run of fixed words that also stands in a result may have come from there."""
@@ -34,16 +36,22 @@ def learn_response(samples: Sequence[Sample]) -> Text | None:
     told = [(sample, _tokens(sample.example.answer)) for sample in samples if _is_short(sample.example.answer)]
     if len({sample.run_id for sample, _ in told}) < MIN_RUNS:
         return None
-    for pivot in _pivots(told):
-        frame = _shared(pivot, [tokens for _, tokens in told])
-        fitting = [(sample, gaps) for sample, tokens in told if (gaps := _gaps(frame, tokens)) is not None]
-        template = _template(frame, fitting) if len(fitting) >= AGREEMENT * len(samples) else None
-        if template is None:
-            continue
-        right = [sample for sample in samples if _gives(template, sample)]
-        if len(right) >= AGREEMENT * len(samples) and len({sample.run_id for sample in right}) >= MIN_RUNS:
-            return template
-    return None
+    # What nearly all answers share may still be data: the frame that all share comes first.
+    tries = ((pivot, share) for share in (1.0, PROOF, AGREEMENT) for pivot in _pivots(told))
+    return next((found for pivot, share in tries if (found := _proven(pivot, share, told, samples))), None)
+
+
+def _proven(
+    pivot: Tokens, share: float, told: Sequence[tuple[Sample, Tokens]], samples: Sequence[Sample]
+) -> Text | None:
+    frame = _shared(pivot, [tokens for _, tokens in told], share)
+    fitting = [(sample, gaps) for sample, tokens in told if (gaps := _gaps(frame, tokens)) is not None]
+    if len(fitting) < PROOF * len(samples):
+        return None
+    template = _template(frame, fitting)
+    right = [sample for sample in samples if template is not None and _gives(template, sample)]
+    is_enough = len(right) >= PROOF * len(samples) and len({sample.run_id for sample in right}) >= MIN_RUNS
+    return template if is_enough else None
 
 
 def _is_short(answer: str | None) -> bool:
@@ -61,14 +69,14 @@ def _pivots(told: Sequence[tuple[Sample, Tokens]]) -> list[Tokens]:
     return sorted({tokens for _, tokens in told}, key=lambda tokens: (abs(len(tokens) - middle), tokens))[:3]
 
 
-def _shared(pivot: Tokens, answers: Sequence[Tokens]) -> Tokens:
-    """Return the tokens of the pivot that nearly all answers have in the same order; `` stands for what differs."""
+def _shared(pivot: Tokens, answers: Sequence[Tokens], share: float) -> Tokens:
+    """Return the tokens of the pivot that so many answers have in the same order; `` stands for what differs."""
     counts = [0] * len(pivot)
     for tokens in answers:
         for block in SequenceMatcher(None, pivot, tokens, autojunk=False).get_matching_blocks():
             for at in range(block.a, block.a + block.size):
                 counts[at] += 1
-    enough = AGREEMENT * len(answers)
+    enough = share * len(answers)
     frame: list[str] = []
     for token, count in zip(pivot, counts, strict=True):
         # A figure in an answer is data, also where it was the same each time.

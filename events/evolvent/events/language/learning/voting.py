@@ -30,6 +30,8 @@ AGREEMENT = 0.7
 MIN_RUNS = 3
 CONSTANT_RUNS = 8
 _MAX_ITEMS = 6
+_MANY = 24
+_FINALISTS = 14
 _ABSENT = object()
 
 
@@ -56,7 +58,7 @@ def learn_value(targets: Sequence[Target], argument: Argument) -> Vote | None:
     """Return the program that gives the values of most targets; None where none does or two tell different stories."""
     if len({target.sample.run_id for target in targets}) < MIN_RUNS:
         return None
-    votes = [_count(program, targets) for program in candidates(targets)]
+    votes = _votes(candidates(targets), targets)
     composed = _composed(targets, argument)
     constant = _constant(targets, argument)
     votes += [_count(program, targets) for program in (composed, constant) if program is not None]
@@ -65,6 +67,15 @@ def learn_value(targets: Sequence[Target], argument: Argument) -> Vote | None:
         if _is_enough(vote.hits, targets):
             return None if _is_contested(vote, votes[1:], targets) else _with_rivals(vote, votes[1:])
     return _branch(votes, targets)
+
+
+def _votes(programs: Sequence[Program], targets: Sequence[Target]) -> list[Vote]:
+    """Count what each program gives; of many targets, a part first shows which programs are worth a full count."""
+    if len(targets) > _MANY and len(programs) > _FINALISTS:
+        part = targets[:: len(targets) // _MANY + 1]
+        heats = [(-len(_count(program, part).hits), place) for place, program in enumerate(programs)]
+        programs = [programs[place] for _, place in sorted(heats)[:_FINALISTS]]
+    return [_count(program, targets) for program in programs]
 
 
 def value_of(program: Program, target: Target) -> Any:
