@@ -24,7 +24,7 @@ from evolvent.events.language.learning.nodes import (
 from evolvent.events.language.learning.samples import Sample
 from evolvent.events.language.learning.values import key_of, leaves
 
-MAX_SOURCES = 24
+MAX_SOURCES = 10
 """So many examples are searched for candidates; all of them vote."""
 MAX_CANDIDATES = 60
 _MAX_SAME = 12

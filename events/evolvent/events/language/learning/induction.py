@@ -22,7 +22,7 @@ from evolvent.events.language.learning.values import same
 from evolvent.events.language.learning.voting import AGREEMENT, MIN_RUNS, Argument, learn_value
 from evolvent.events.language.workflow_problems import ReferenceUnresolved
 
-MAX_EXAMPLES = 200
+MAX_EXAMPLES = 64
 ALWAYS = 0.9
 """A read that fewer runs show, and that no program explains, is left out; one that more show is left to a model."""
 

@@ -11,7 +11,7 @@ from evolvent.events.language.learning.induced import Induced
 from evolvent.events.language.learning.induction import induce
 from evolvent.events.language.learning.prediction import is_right, predict
 
-MAX_FOLDS = 20
+MAX_FOLDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RetroReport:
 def retrospect(examples: Sequence[Example], *, skeleton: str = "") -> RetroReport:
     """Return how programs induced without a run predict its writes, for each undisputed run.
 
-    Up to twenty runs are left out one by one; of more, equal parts are left out together, which is harder.
+    Up to ten runs are left out one by one; of more, equal parts are left out together, which is harder.
     """
     runs = sorted({example.run_id for example in examples if not example.is_disputed and example.calls})
     agreed: list[str] = []
