@@ -29,8 +29,12 @@ from evolvent.storage.agents import AgentStore
 from evolvent.storage.workflows import WorkflowStore
 
 PLANNER = "planner"
-_GOAL = "default"
-"""Whose agent the planner is: requests that invent goals spawn none. A plan's budget is that of its own goal."""
+DEFAULT_GOAL = "default"
+_GOAL = "planner"
+"""Whose agent the planner is, so that no other goal's request is ever routed to it and no task staffed with it.
+
+A plan's budget is that of its request's goal.
+"""
 _KEY = "workflow planner"
 _MAX_TOKENS = 4096
 _TEMPERATURE = 0.2
@@ -91,7 +95,7 @@ class Planner:
         """Return what a plan for this goal may name."""
         offered = self._tools.offered_to(planner.model_copy(update={"tools": None}), goal)
         stored = await self._workflows.current(limit=_LISTED)
-        agents = [row.specialty for whose in {goal, _GOAL} for row in await self._agents.list(whose, "active")]
+        agents = [row.specialty for whose in {goal, DEFAULT_GOAL} for row in await self._agents.list(whose, "active")]
         return Known(
             tools={spec.name: spec for spec in offered[:_LISTED]},
             workflows={each.workflow.name: each.workflow for each in stored},

@@ -51,10 +51,11 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Run a workflow and print what comes of it."""
+    pinned, usual_priority = _looked_up(name, data_dir)
     request: Ask = {
         "goal": goal,
-        "priority": priority or _priority_of(name, data_dir),
-        "workflow": name,
+        "priority": priority or usual_priority,
+        "workflow": pinned,
         "parameters": read_parameters(param or []),
         "context": read_context(context),
     }
@@ -107,14 +108,16 @@ def read_parameters(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
-def _priority_of(target: str, data_dir: Path | None) -> str:
+def _looked_up(target: str, data_dir: Path | None) -> tuple[str, str]:
+    """Return NAME@VERSION of what is current now, so that nothing put meanwhile is run, and its priority."""
     from evolvent.platform.cli.workflow_documents import split_name
 
     name, version = split_name(target)
 
-    async def work() -> str:
+    async def work() -> tuple[str, str]:
         async with connect(data_dir) as client:
-            return str((await client.get_workflow(name, version)).workflow.priority)
+            found = await client.get_workflow(name, version)
+            return f"{found.workflow.name}@{found.stored.version}", str(found.workflow.priority)
 
     return execute(work)
 
