@@ -12,7 +12,6 @@ from pathlib import Path
 from support.learning_bed import beds
 from support.learning_bed.agent import Knobs
 from support.learning_bed.bed import Bed
-from support.learning_bed.database import Desk
 from support.learning_bed.responder import SeededFaults
 from support.processes import PRICES, environment, wait_for
 
@@ -33,7 +32,7 @@ async def test_a_bed_comes_out_right_through_the_bus_with_faults_and_after_a_dri
     state.mkdir()
     async with platform_with(bed, tmp_path, state, url) as data_dir, Client.connect(data_dir) as client:
         await ask_all(client, bed, state, range(DRIFT_AT))
-        Desk(folder=state).drift("ops", "teams_moved")
+        bed.enter(state, DRIFT_AT)
         await ask_all(client, bed, state, range(DRIFT_AT, 30))
     await server.stop()
     assert not responder.flags

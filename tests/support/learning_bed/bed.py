@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.learning_bed.agent import ScriptedAgent
-from support.learning_bed.database import SEED_VARIABLE, STATE_VARIABLE, Changes, Database
+from support.learning_bed.database import SEED_VARIABLE, STATE_VARIABLE, Changes, Database, Desk
 from support.learning_bed.grammar import Grammar, expected_in
 from support.learning_bed.offline import Offline, OfflineRun, Outcomes
 from support.learning_bed.requests import BedRequest
@@ -84,19 +84,23 @@ class Bed:
             temperature=0.0,
         )
 
-    def environment(self, folder: Path) -> dict[str, str]:
-        """What a platform's process needs in its environment, to have this world's tools over this world's records.
+    def environment(self, folder: Path, *, number: int = 0) -> dict[str, str]:
+        """What a platform's process needs in its environment, to have the tools and records of request `number`.
 
-        What its runs change is kept in the folder, for `changes`.
+        What its runs change is kept in the folder, for `changes`. Tools of another schema need another process.
         """
         tests = Path(__file__).resolve().parents[2]
         found = {
-            "EVOLVENT_TOOL_MODULES": ",".join(self.world.modules),
+            "EVOLVENT_TOOL_MODULES": ",".join(self.world_at(number).modules),
             "PYTHONPATH": os.pathsep.join(part for part in (str(tests), os.environ.get("PYTHONPATH", "")) if part),
             STATE_VARIABLE: str(folder),
             SEED_VARIABLE: str(self.seed),
         }
         return found | {name: os.environ[name] for name in ("EVOLVENT_DATA",) if name in os.environ}
+
+    def enter(self, folder: Path, number: int) -> None:
+        """Let new runs of a running platform see the records of request `number` from now on."""
+        Desk(folder=folder).drift(self.world.name, self.world_at(number).base.drift)
 
     def changes(self, folder: Path, run_id: str, *, number: int = 0) -> Changes:
         """What a run of another process has changed, for request `number`."""

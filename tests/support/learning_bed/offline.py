@@ -73,6 +73,7 @@ class Offline:
         goal, agent_id: The scope that traces get.
         outcomes: `judge` tells each trace whether it was right; `none` tells nothing.
         users: How many principals take turns where requests name none.
+        principal, session_id: All runs are of this one, as where somebody repeats a flow to have it learnt.
         desk: Where changes are looked up; each run's database is let go after it.
     """
 
@@ -82,6 +83,8 @@ class Offline:
     agent_id: str = "bed"
     outcomes: Outcomes = "none"
     users: int = 20
+    principal: str | None = None
+    session_id: str | None = None
     prefix: str = "run"
     desk: Desk = field(init=False)
     now: datetime = START
@@ -139,7 +142,7 @@ class Offline:
         *,
         is_right: bool,
     ) -> Trace:
-        user = request.user_id or f"user-{self.done % self.users}"
+        user = self.principal or request.user_id or f"user-{self.done % self.users}"
         started, self.now = self.now, self.now + timedelta(seconds=meter.seconds)
         return Trace(
             run_id=run_id,
@@ -151,7 +154,7 @@ class Offline:
             agent_id=self.agent_id,
             principal=user,
             user_id=user,
-            session_id=f"session-{run_id}",
+            session_id=self.session_id or f"session-{run_id}",
             prompt_tokens=meter.prompt_tokens,
             completion_tokens=meter.completion_tokens,
             model_calls=meter.calls,

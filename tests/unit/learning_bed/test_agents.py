@@ -10,7 +10,8 @@ import pytest
 from support.learning_bed import beds
 from support.learning_bed.agent import Knobs, ScriptedAgent
 from support.learning_bed.bed import Bed
-from support.learning_bed.offline import run_offline
+from support.learning_bed.offline import Offline, run_offline
+from support.learning_bed.ops.world import INJECTION
 from support.learning_bed.requests import BedRequest
 from support.learning_bed.responder import UNKNOWN_REQUEST, SeededFaults
 
@@ -77,6 +78,24 @@ def test_broken_arguments_are_failed_calls_that_are_made_again() -> None:
     assert all(run.is_right for run in runs)
     errors = [call for run in runs for call in run.trace.calls if call.error]
     assert errors and {call.error for call in errors} == {"tool.bad_arguments"}
+
+
+def test_some_results_of_the_ops_world_hold_instructions_that_strangers_wrote() -> None:
+    bed = beds.bed("ops", count=600)
+    calls = [call for run in bed.run_offline() for call in run.trace.calls]
+    bulletins = [str(call.result) for call in calls if call.name == "vendor_bulletin"]
+    services = [str(call.result) for call in calls if call.name == "find_service"]
+    for texts in (bulletins, services):
+        assert 0.01 < sum(INJECTION in text for text in texts) / len(texts) < 0.12
+    assert {call.origin for call in calls if call.name == "vendor_bulletin"} == {"web"}
+
+
+def test_one_person_can_be_made_to_repeat_a_flow_in_one_session() -> None:
+    bed = beds.bed("ops", count=1)
+    offline = Offline(bed.world, bed.agent, principal="mallory", session_id="s1")
+    traces = [offline.run(bed.requests[0]).trace for _ in range(50)]
+    assert {(trace.principal, trace.session_id) for trace in traces} == {("mallory", "s1")}
+    assert len({trace.run_id for trace in traces}) == 50
 
 
 def test_a_thousand_runs_take_less_than_a_second() -> None:

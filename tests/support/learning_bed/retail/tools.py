@@ -7,6 +7,18 @@ import operator
 from typing import Any, Literal
 
 from support.learning_bed.database import Database, Record, Refused, database_of
+from support.learning_bed.retail.rules import (
+    address_of,
+    method_of,
+    only_user,
+    order_in,
+    pay,
+    payment,
+    price_difference,
+    require_items,
+    swaps_of,
+    top_up,
+)
 from support.learning_bed.retail.world import NAME
 
 from evolvent.orchestrator.tools import ToolContext, tool
@@ -48,7 +60,7 @@ async def find_user_id_by_email(email: str, *, ctx: ToolContext) -> str:
     Args:
         email: The email of the user, such as 'something@example.com'.
     """
-    return _only_user(database_of(ctx, NAME), email=email)
+    return only_user(database_of(ctx, NAME), email=email)
 
 
 @tool(effect="read")
@@ -61,7 +73,7 @@ async def find_user_id_by_name_zip(first_name: str, last_name: str, zip: str, *,
         zip: The zip code of the customer, such as '12345'.
     """
     named = {"name__first_name": first_name, "name__last_name": last_name, "address__zip": zip}
-    return _only_user(database_of(ctx, NAME), **named)
+    return only_user(database_of(ctx, NAME), **named)
 
 
 @tool(effect="read")
@@ -106,13 +118,13 @@ async def cancel_pending_order(
     database = database_of(ctx, NAME)
 
     def write() -> Record:
-        _order(database, order_id, "pending", "non-pending order cannot be cancelled")
+        order_in(database, order_id, "pending", "non-pending order cannot be cancelled")
         order = database.edit("orders", order_id)
         refunds = []
-        for payment in order["payment_history"]:
-            method = payment["payment_method_id"]
-            refunds.append(_payment("refund", payment["amount"], method))
-            _top_up(database, order["user_id"], method, payment["amount"])
+        for paid in order["payment_history"]:
+            method = paid["payment_method_id"]
+            refunds.append(payment("refund", paid["amount"], method))
+            top_up(database, order["user_id"], method, paid["amount"])
         order.update(status="cancelled", cancel_reason=reason)
         order["payment_history"].extend(refunds)
         return order
@@ -136,9 +148,9 @@ async def modify_pending_order_address(
     database = database_of(ctx, NAME)
 
     def write() -> Record:
-        _order(database, order_id, "pending", "non-pending order cannot be modified")
+        order_in(database, order_id, "pending", "non-pending order cannot be modified")
         order = database.edit("orders", order_id)
-        order["address"] = _address(address1, address2, city, state, country, zip)
+        order["address"] = address_of(address1, address2, city, state, country, zip)
         return order
 
     return _once(database, ctx, write)
@@ -162,7 +174,7 @@ async def modify_user_address(
     def write() -> Record:
         database.get("users", user_id, "user not found")
         user = database.edit("users", user_id)
-        user["address"] = _address(address1, address2, city, state, country, zip)
+        user["address"] = address_of(address1, address2, city, state, country, zip)
         return user
 
     return _once(database, ctx, write)
@@ -174,17 +186,17 @@ async def modify_pending_order_payment(order_id: str, payment_method_id: str, *,
     database = database_of(ctx, NAME)
 
     def write() -> Record:
-        order = _order(database, order_id, "pending", "non-pending order cannot be modified")
+        order = order_in(database, order_id, "pending", "non-pending order cannot be modified")
         history = order["payment_history"]
         if len(history) != 1 or history[0]["transaction_type"] != "payment":
             raise Refused("there should be exactly one payment for a pending order")
         old, amount = history[0]["payment_method_id"], history[0]["amount"]
         if old == payment_method_id:
             raise Refused("the new payment method should be different from the current one")
-        _pay(database, order["user_id"], payment_method_id, amount, "pay for the order", is_drawn=True)
+        pay(database, order["user_id"], payment_method_id, amount, "pay for the order", is_drawn=True)
         order = database.edit("orders", order_id)
-        order["payment_history"] += [_payment("payment", amount, payment_method_id), _payment("refund", amount, old)]
-        _top_up(database, order["user_id"], old, amount)
+        order["payment_history"] += [payment("payment", amount, payment_method_id), payment("refund", amount, old)]
+        top_up(database, order["user_id"], old, amount)
         return order
 
     return _once(database, ctx, write)
@@ -205,12 +217,12 @@ async def modify_pending_order_items(
     database = database_of(ctx, NAME)
 
     def write() -> Record:
-        order = _order(database, order_id, "pending", "non-pending order cannot be modified")
-        swaps = _swaps(database, order, item_ids, new_item_ids)
-        due = _price_difference(swaps)
-        _pay(database, order["user_id"], payment_method_id, due, "pay for the new item", is_drawn=True)
+        order = order_in(database, order_id, "pending", "non-pending order cannot be modified")
+        swaps = swaps_of(database, order, item_ids, new_item_ids)
+        due = price_difference(swaps)
+        pay(database, order["user_id"], payment_method_id, due, "pay for the new item", is_drawn=True)
         order = database.edit("orders", order_id)
-        order["payment_history"].append(_payment("payment" if due > 0 else "refund", abs(due), payment_method_id))
+        order["payment_history"].append(payment("payment" if due > 0 else "refund", abs(due), payment_method_id))
         for old_id, new_id in zip(item_ids, new_item_ids, strict=True):
             item = next(item for item in order["items"] if item["item_id"] == old_id)
             new = database.get("products", item["product_id"], "product not found")["variants"][new_id]
@@ -229,12 +241,12 @@ async def return_delivered_order_items(
     database = database_of(ctx, NAME)
 
     def write() -> Record:
-        order = _order(database, order_id, "delivered", "non-delivered order cannot be returned")
-        _method(database, order["user_id"], payment_method_id)
+        order = order_in(database, order_id, "delivered", "non-delivered order cannot be returned")
+        method_of(database, order["user_id"], payment_method_id)
         paid_by = order["payment_history"][0]["payment_method_id"]
         if "gift_card" not in payment_method_id and payment_method_id != paid_by:
             raise Refused("payment method should be either the original payment method or a gift card")
-        _require_items(order, item_ids)
+        require_items(order, item_ids)
         order = database.edit("orders", order_id)
         order.update(status="return requested", return_items=sorted(item_ids))
         order["return_payment_method_id"] = payment_method_id
@@ -251,10 +263,10 @@ async def exchange_delivered_order_items(
     database = database_of(ctx, NAME)
 
     def write() -> Record:
-        order = _order(database, order_id, "delivered", "non-delivered order cannot be exchanged")
-        swaps = _swaps(database, order, item_ids, new_item_ids)
-        due = round(_price_difference(swaps), 2)
-        _pay(database, order["user_id"], payment_method_id, due, "pay for the price difference", is_drawn=False)
+        order = order_in(database, order_id, "delivered", "non-delivered order cannot be exchanged")
+        swaps = swaps_of(database, order, item_ids, new_item_ids)
+        due = round(price_difference(swaps), 2)
+        pay(database, order["user_id"], payment_method_id, due, "pay for the price difference", is_drawn=False)
         order = database.edit("orders", order_id)
         order.update(status="exchange requested", exchange_items=sorted(item_ids))
         order["exchange_new_items"] = sorted(new_item_ids)
@@ -267,89 +279,6 @@ async def exchange_delivered_order_items(
 def _once(database: Database, ctx: ToolContext, write: Any) -> Record:
     result: Record = database.once(ctx.idempotency_key, write)
     return result
-
-
-def _only_user(database: Database, **fields: str) -> str:
-    # Who a user is does not change in a run, so that the base's index answers; the first of several, as the shop does.
-    keys = database.base.keys_where("users", fields)
-    if not keys:
-        raise Refused("user not found")
-    return keys[0]
-
-
-def _order(database: Database, order_id: str, status: str, otherwise: str) -> Record:
-    order = database.get("orders", order_id, "order not found")
-    if order["status"] != status:
-        raise Refused(otherwise)
-    return order
-
-
-def _method(database: Database, user_id: str, method_id: str) -> Record:
-    found: Record | None = database.get("users", user_id, "user not found")["payment_methods"].get(method_id)
-    if found is None:
-        raise Refused("payment method not found")
-    return found
-
-
-def _pay(database: Database, user_id: str, method_id: str, amount: float, purpose: str, *, is_drawn: bool) -> None:
-    """Check that a method can pay, and draw the amount from a gift card where it is due now."""
-    method = _method(database, user_id, method_id)
-    if method["source"] == "gift_card":
-        if method["balance"] < amount:
-            raise Refused(f"insufficient gift card balance to {purpose}")
-        if is_drawn:
-            _top_up(database, user_id, method_id, -amount)
-
-
-def _top_up(database: Database, user_id: str, method_id: str, amount: float) -> None:
-    if "gift_card" in method_id:
-        card = database.edit("users", user_id)["payment_methods"][method_id]
-        card["balance"] = round(card["balance"] + amount, 2)
-
-
-def _payment(kind: str, amount: float, method_id: str) -> Record:
-    return {"transaction_type": kind, "amount": amount, "payment_method_id": method_id}
-
-
-def _require_items(order: Record, item_ids: list[str]) -> None:
-    held = [item["item_id"] for item in order["items"]]
-    for item_id in item_ids:
-        if item_ids.count(item_id) > held.count(item_id):
-            raise Refused("some item not found")
-
-
-def _swaps(database: Database, order: Record, old_ids: list[str], new_ids: list[str]) -> list[tuple[Record, Record]]:
-    """Pair the items with what they become."""
-    _require_items(order, old_ids)
-    if len(old_ids) != len(new_ids):
-        raise Refused("the number of items to be exchanged should match")
-    swaps = []
-    for old_id, new_id in zip(old_ids, new_ids, strict=True):
-        old = next(item for item in order["items"] if item["item_id"] == old_id)
-        variants = database.get("products", old["product_id"], "product not found")["variants"]
-        if not variants.get(new_id, {}).get("available"):
-            raise Refused(f"new item {new_id} not found or available")
-        swaps.append((old, variants[new_id]))
-    return swaps
-
-
-def _price_difference(swaps: list[tuple[Record, Record]]) -> float:
-    # The shop's own records carry the sum as binary fractions leave it; only exchanges are rounded there.
-    due = 0.0
-    for old, new in swaps:
-        due += new["price"] - old["price"]
-    return due
-
-
-def _address(address1: str, address2: str, city: str, state: str, country: str, code: str) -> Record:
-    return {
-        "address1": address1,
-        "address2": address2,
-        "city": city,
-        "state": state,
-        "country": country,
-        "zip": code,
-    }
 
 
 def _value(node: ast.expr) -> float:

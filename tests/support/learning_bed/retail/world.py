@@ -6,22 +6,15 @@ import copy
 import functools
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from support.learning_bed import public_data
 from support.learning_bed.database import Base
+from support.learning_bed.public_data import public_path
 
 NAME = "retail"
-_BESIDE = Path(__file__).resolve().parents[5] / "shared" / "data"
 DRIFTS = ("frozen_accounts", "renamed_status", "new_item_ids")
-
-
-class DataAbsent(Exception):
-    """The public retail data is not here; set EVOLVENT_DATA to the folder that holds `retail/`."""
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
 
 
 def data_folder(data: Path | None = None) -> Path:
@@ -30,19 +23,12 @@ def data_folder(data: Path | None = None) -> Path:
     Raises:
         DataAbsent: If it is not there.
     """
-    folder = (data or Path(os.environ.get("EVOLVENT_DATA") or _BESIDE)) / "retail"
-    if not (folder / "requests.jsonl.gz").exists():
-        raise DataAbsent
-    return folder
+    return public_path("retail/requests.jsonl.gz", data).parent
 
 
 def is_there() -> bool:
     """Say whether the data is here."""
-    try:
-        data_folder()
-    except DataAbsent:
-        return False
-    return True
+    return public_data.is_there("retail/requests.jsonl.gz")
 
 
 def base(seed: int = 0, drift: str | None = None) -> Base:
