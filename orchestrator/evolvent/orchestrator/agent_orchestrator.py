@@ -23,7 +23,7 @@ from evolvent.events.subjects import Priority
 from evolvent.orchestrator.ask_bridge import AskBridge
 from evolvent.orchestrator.commands_inbox import CommandsInbox, apply_all
 from evolvent.orchestrator.intake import Intake
-from evolvent.orchestrator.routing.router import Router
+from evolvent.orchestrator.routing.router import Router, Sources
 from evolvent.orchestrator.run_actor import Superseded
 from evolvent.orchestrator.run_desk import Refused, RunDesk
 from evolvent.orchestrator.run_parts import RunParts
@@ -49,7 +49,7 @@ class AgentOrchestrator(Service):
     def __init__(
         self,
         bus: NatsBus,
-        agents: AgentStore,
+        agents: AgentStore | Sources,
         runs: RunStore,
         tools: ToolRegistry,
         *,

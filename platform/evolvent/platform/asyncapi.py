@@ -56,6 +56,8 @@ _CALLS: Mapping[tuple[str, str], tuple[type[BaseModel], type[BaseModel]]] = {
     ("loader", "invoke"): (calls.InvokeTurn, calls.TurnReply),
     ("loader", "spawn"): (calls.SpawnAgent, calls.AgentReply),
     ("loader", "agents"): (calls.AgentsQuery, calls.AgentList),
+    ("loader", "register"): (calls.RegisterAgent, calls.AgentReply),
+    ("loader", "loads"): (calls.Empty, calls.AgentLoads),
     ("loader", "agent"): (calls.AgentQuery, calls.AgentReply),
     ("loader", "retire"): (calls.AgentQuery, calls.AgentReply),
     ("resources", "lease"): (calls.LeaseRequest, calls.LeaseReply),

@@ -28,6 +28,7 @@ from evolvent.orchestrator.llm.pricing import PriceTable
 from evolvent.orchestrator.logs.opening import TOOL_MODULE, log_source
 from evolvent.orchestrator.logs.source import RESOURCE, LogSource
 from evolvent.orchestrator.resource_manager import ResourceManager
+from evolvent.orchestrator.routing.router import Sources
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.tools.registry import ToolSettings
 from evolvent.orchestrator.workflows.catalog import CatalogStores, WorkflowCatalog
@@ -132,14 +133,15 @@ def _improvement(bus: NatsBus, shared: Shared) -> Service:
 def _orchestrator(bus: NatsBus, shared: Shared) -> Service:
     settings = shared.settings.orchestrator
     tools = shared.tools()
+    catalog = _catalog(bus, shared, tools)
     return AgentOrchestrator(
         bus,
-        shared.agents(),
+        Sources.of(shared.databases, shared.clock, catalog.tools),
         shared.runs(),
         tools,
         settings=settings,
         clock=shared.clock,
-        catalog=_catalog(bus, shared, tools),
+        catalog=catalog,
         urgency=Urgency(WorkflowRecords(shared.databases.records), load_rules(settings.adaptation_rules)),
     )
 
