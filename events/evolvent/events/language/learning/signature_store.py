@@ -1,7 +1,7 @@
-"""All signatures seen so far: examples, support and small talk, built run by run, in any order, and mergeable.
+"""All signatures seen so far: examples, support and small talk, built run by run in any order.
 
 Bounded and a semilattice: of each signature the newest examples and supports are kept, so that stores built from
-the same runs in any order, in parts, or twice, are equal. Nothing is proven here: a signature with support is a nominee.
+the same runs in any order, in parts, or twice, are equal. Nothing is proven here: support only nominates.
 """
 
 from __future__ import annotations
