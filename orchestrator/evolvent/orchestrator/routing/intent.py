@@ -6,8 +6,8 @@ cosine. An intent's likeness s is the mean of its most alike examples, up to fiv
     sqrt(s³ ÷ (Σ s³ of all intents + 0.05))
 
 where the 0.05 stand for everything that is no intent: a message that is a little like something, or as much like two
-things, means none of them. On CLINC150 (150 intents, out-of-scope requests in between) 0.7 is where 1 in 100 answers
-is wrong; tests/unit/orchestrator/test_intent.py measures it.
+things, means none of them. On CLINC150 (150 intents, a fifth as many requests that mean none) 0.7 serves a third of the
+requests in scope, one or two in a hundred of them wrongly; tests/unit/orchestrator/test_intent.py measures it.
 """
 
 from __future__ import annotations
