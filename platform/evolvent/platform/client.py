@@ -185,9 +185,11 @@ class Client(WorkflowCalls):
         approved: bool,
         outcome: Literal["happened", "did_not_happen", "failed"] | None = None,
         note: str | None = None,
+        task_id: str | None = None,
     ) -> None:
-        """Answer what a suspended run waits for. Only an operator may."""
-        await self._say(Verb.APPROVE if approved else Verb.DENY, run_id, Verdict(outcome=outcome, note=note))
+        """Answer what a suspended run waits for; `task_id` names one approval of several. Only an operator may."""
+        verdict = Verdict(outcome=outcome, note=note, task_id=task_id)
+        await self._say(Verb.APPROVE if approved else Verb.DENY, run_id, verdict)
 
     async def add_schedule(self, name: str, message: str, **planned: Unpack[Planned]) -> ScheduleRow:
         """Have a request published again and again, in this client's name; see `Planned` for when and what.

@@ -1,18 +1,20 @@
-"""The plan that the demo's scripted model answers with is one that could run on the built-in tools."""
+"""The plan that the demo's scripted model answers with is one that could run on its tools."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from evolvent.events.language.plan import plan
 from evolvent.events.language.planning import PLANNER_PROMPT, Known, plan_request, read_plan
 from evolvent.orchestrator.tools import ToolRegistry
+from evolvent.orchestrator.tools.registry import ToolSettings
 from evolvent.platform.scripted_model.chat import ChatRequest
 from evolvent.platform.scripted_model.script import Script
 
 
-def test_the_demo_plans_with_what_every_platform_has() -> None:
-    tools = ToolRegistry()
+def test_the_demo_plans_with_tools_that_it_has(tmp_path: Path) -> None:
+    tools = ToolRegistry(ToolSettings(allowed_folders=(tmp_path,)))
     tools.load_builtin()
     known = Known({spec.name: spec for spec in tools.specs()})
     asked = plan_request("Is this machine well?", known)

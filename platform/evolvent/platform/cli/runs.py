@@ -41,6 +41,9 @@ def complete_run(incomplete: str) -> list[str]:
         return []
 
 
+TaskId = Annotated[
+    str | None, typer.Option("--task", help="Which of several approvals.", show_default="the one that it waits for")
+]
 Note = Annotated[str | None, typer.Option(help="A word about it; it is recorded.")]
 RunId = Annotated[str, typer.Argument(help="Which run.", autocompletion=complete_run)]
 
@@ -136,20 +139,19 @@ def resume(
         "evolvent runs approve 3f0c1b1e-8a56-4a8e-9d4f-0d3a6d0d2f10 --note 'checked the amounts'",
     )
 )
-def approve(run_id: RunId, note: Note = None, data_dir: DataDir = None) -> None:
+def approve(run_id: RunId, task: TaskId = None, note: Note = None, data_dir: DataDir = None) -> None:
     """Say yes to what a run asks a person for; it goes on."""
-    _decide(run_id, data_dir, approved=True, note=note)
+    _decide(run_id, data_dir, approved=True, task_id=task, note=note)
 
 
 @commands.command(epilog=examples("evolvent runs deny 3f0c1b1e-8a56-4a8e-9d4f-0d3a6d0d2f10 --note 'too expensive'"))
-def deny(run_id: RunId, note: Note = None, data_dir: DataDir = None) -> None:
+def deny(run_id: RunId, task: TaskId = None, note: Note = None, data_dir: DataDir = None) -> None:
     """Say no to what a run asks a person for; what it asks for is not done."""
-    _decide(run_id, data_dir, approved=False, note=note)
+    _decide(run_id, data_dir, approved=False, task_id=task, note=note)
 
 
-def _decide(
-    run_id: str, data_dir: Path | None, *, approved: bool, outcome: str | None = None, note: str | None = None
-) -> None:
+def _decide(run_id: str, data_dir: Path | None, *, approved: bool, **said: Any) -> None:
+    outcome = said.get("outcome")
     if outcome not in (None, "happened", "did_not_happen", "failed"):
         fail("evolvent: --outcome is happened, did_not_happen or failed.", 2)
 
@@ -158,7 +160,7 @@ def _decide(
         if run is not None and run.status != "suspended":
             fail(f"evolvent: run {run_id} is {run.status} and waits for nothing; only suspended runs go on.")
         async with connect(data_dir, operator=True) as client:
-            await client.decide(run_id, approved=approved, outcome=outcome, note=note)  # type: ignore[arg-type]
+            await client.decide(run_id, approved=approved, **said)
 
     execute(work)
     say(f"{'Approved' if approved else 'Denied'}; `evolvent runs follow {run_id}` shows how it goes on.")
