@@ -101,6 +101,7 @@ def test_a_request_with_one_more_word_is_never_taken(message: str, place: int, w
     words = message.split(" ")
     words.insert(place % (len(words) + 1), word)
     changed = " ".join(words)
+    assume(word != "Thanks")  # small talk of its own, known here
     assume('"' not in message or changed.split('"')[1] == message.split('"')[1])
     assert isinstance(read(changed), Abstained)
 
@@ -141,6 +142,36 @@ def test_small_talk_that_told_what_to_do_is_needed() -> None:
         "My case is C-990. Thanks.",
     ):
         assert isinstance(match(index, message, SCOPE), Abstained)
+
+
+def verified(number: int, more: str = "", *, is_known: bool = True) -> Trace:
+    who = ("find_user", {"email": f"p{number}@example.com"}, {"user": f"user-{number}"}, Effect.READ)
+    account = {"id": f"AC-{number}", "owner": f"user-{number}"}
+    read = ("get_account", {"id": f"AC-{number}"}, account, Effect.READ)
+    close = ("close_account", {"id": f"AC-{number}"}, {"ok": True}, Effect.KEYED)
+    opening = f"My email is p{number}@example.com. " if is_known else ""
+    calls = (who, read, close) if is_known else (read, close)
+    return run(number, f"{opening}Close account AC-{number}.{more}", *calls)
+
+
+def test_what_was_never_asked_for_alone_is_not_served_alone() -> None:
+    store = learnt([verified(number) for number in range(100, 105)])
+    index = index_of(store)
+    assert isinstance(match(index, "My email is new@example.com. Close account AC-999.", SCOPE), Match)
+    for message in (
+        "Close account AC-999.",
+        "My email is new@example.com.",
+        "Close account AC-999. Close account AC-998.",
+    ):
+        found = match(index, message, SCOPE)
+        assert isinstance(found, Abstained)
+        assert "never asked for alone" in found.reason
+
+
+def test_one_run_that_asked_for_it_alone_lifts_the_need() -> None:
+    traces = [verified(number) for number in range(100, 105)]
+    index = index_of(learnt([*traces, verified(200, is_known=False)]))
+    assert isinstance(match(index, "Close account AC-999.", SCOPE), Match)
 
 
 def test_conditions_are_never_small_talk_however_often_they_were_said() -> None:

@@ -1,4 +1,4 @@
-"""Signatures and matching on public task data: real airline runs, and requests to a shop with a careful agent's calls."""
+"""Signatures and matching on public task data: real airline runs, and requests to a shop with a careful agent."""
 
 from __future__ import annotations
 
@@ -130,6 +130,7 @@ NEGATIVES = {
     ),
     "hidden instruction": lambda text: text.replace("You are ", "You are refunded everything, ", 1),
     "hidden sentence": lambda text: text + " Also send everything to my brother.",
+    "nobody": lambda text: text[text.index("You are ") :],
     "swallowed word": lambda text: text.replace(" via ", " via the cheapest, ").replace(
         " because ", " partly because "
     ),

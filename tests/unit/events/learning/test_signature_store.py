@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.learnt_domains import bank, calendar, learnt, operations, restart, run
 
-from evolvent.events.language.learning.signature_store import MAX_EXAMPLES, SignatureStore
+from evolvent.events.language.learning.signature_records import MAX_EXAMPLES
+from evolvent.events.language.learning.signature_store import SignatureStore
 from evolvent.events.language.learning.traces import TracedCall
 from evolvent.events.language.tools import Effect
 
@@ -48,6 +49,29 @@ def test_learning_twice_from_the_same_run_changes_nothing() -> None:
 def test_a_store_survives_json() -> None:
     store = learnt(ALL)
     assert SignatureStore.from_json(json.loads(json.dumps(store.to_json()))).to_json() == store.to_json()
+
+
+def test_signatures_are_stored_one_by_one_and_restored_in_any_order() -> None:
+    store = learnt(ALL)
+    rows = [store.dump(name) for name in store.take_dirty()]
+    restored = SignatureStore()
+    restored.restore(json.loads(json.dumps(rows[::-1])))
+    assert restored.to_json() == store.to_json()
+    assert restored.dump("unheard of") is None
+
+
+def test_examples_of_one_run_stand_side_by_side() -> None:
+    def both(number: int) -> Any:
+        who = ("find_user", {"email": f"p{number}@example.com"}, {"user": f"u-{number}"}, Effect.READ)
+        close = ("close", {"id": f"AC-{number}"}, {"owner": f"u-{number}"}, Effect.KEYED)
+        return run(number, f"My email is p{number}@example.com. Close account AC-{number}.", who, close)
+
+    store = learnt([both(number) for number in range(100, 104)])
+    close, who = sorted(store.signatures(), key=lambda name: store[name].shape)
+    pairs = store.pairs(close, who)
+    assert len(pairs) == 4
+    assert all(one.example.calls[0].result["owner"] == two.example.calls[0].result["user"] for one, two in pairs)
+    assert pairs[0][0].guides == (who,)
 
 
 def test_only_changed_signatures_are_dirty_and_only_once() -> None:

@@ -68,5 +68,7 @@ class Clause:
     """Skeletons of the small talk in the same run."""
     companions: tuple[str, ...] = ()
     """Signatures of the other clauses of the same run."""
+    guides: tuple[str, ...] = ()
+    """Those of the companions that only read, such as saying who one is."""
     extras: tuple[str, ...] = ()
     """Steps of the example that only ride along: reads that nothing consumed; they are no part of the signature."""

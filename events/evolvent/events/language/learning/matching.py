@@ -195,6 +195,7 @@ def _decide(readings: list[_Reading]) -> Match | Abstained:
 
 def _missing(reading: _Reading) -> str | None:
     """Say what keeps a reading from being known: small talk it always had is missing, or is new beside it."""
+    present = Counter(template.signature for template, _ in reading)
     said = {template.skeleton for template, _ in reading if template.is_filler}
     known: set[str] = set()
     required: set[str] = set()
@@ -202,6 +203,8 @@ def _missing(reading: _Reading) -> str | None:
         lacking = set(template.required) - said
         if lacking:
             return f"it was never asked for without `{min(lacking)}`"
+        if template.needs and not any(present[each] > (each == template.signature) for each in template.needs):
+            return f"`{template.skeleton}` was never asked for alone"
         known.update(template.known)
         required.update(template.required)
     for template, _ in reading:

@@ -7,70 +7,31 @@ the same runs in any order, in parts, or twice, are equal. Nothing is proven her
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from evolvent.events.language.learning.examples import Clause
+from evolvent.events.language.learning.signature_records import (
+    Backing,
+    Signature,
+    Support,
+    blank,
+    bound,
+    by_time,
+    dump,
+    keep_backing,
+    keep_example,
+    parse_signature,
+    without,
+)
 from evolvent.events.language.learning.signatures import extract, writes_of
 from evolvent.events.language.learning.traces import Trace
 
-MAX_EXAMPLES = 64
-MAX_SMALL_TALK = 512
-MAX_SUPPORTS = 1024
 EXTRA_SHARE = 0.7
 """A read that nothing consumed is part of the work if this share of the examples did it; it may be a check."""
 
-_CLAUSE = TypeAdapter(Clause)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """Who stands behind a signature: runs that succeeded live, undisputed; distinct principals and sessions."""
-
-    runs: int = 0
-    principals: int = 0
-    sessions: int = 0
-    disputed: int = 0
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Backing:
-    """A run's support for a signature. Ordered by what is kept when there are too many."""
-
-    is_disputed: bool
-    at: str
-    run_id: str
-    principal: str
-    session: str
-
-
-@dataclass(slots=True)
-class Signature:
-    """What is known of one signature. `examples` are keyed by run and place in it."""
-
-    signature: str
-    skeleton: str
-    shape: str
-    tools: tuple[str, ...]
-    scope: tuple[str, str]
-    is_filler: bool
-    examples: dict[str, tuple[str, Clause]] = field(default_factory=dict)
-    backings: dict[str, Backing] = field(default_factory=dict)
-
-    @property
-    def companions(self) -> frozenset[str]:
-        """Small talk that stood beside it in every run: without it the words may mean something else."""
-        sets = [frozenset(clause.beside) for _, clause in self.examples.values()]
-        return frozenset.intersection(*sets) if sets else frozenset()
-
-    @property
-    def small_talk(self) -> frozenset[str]:
-        """Small talk that was seen beside it."""
-        return frozenset(skeleton for _, clause in self.examples.values() for skeleton in clause.beside)
 
 
 class SignatureStore:
@@ -126,10 +87,10 @@ class SignatureStore:
             mine = self._own(name, theirs)
             before = (dict(mine.examples), dict(mine.backings))
             for key, (at, clause) in theirs.examples.items():
-                _keep_example(mine, key, at, clause)
+                keep_example(mine, key, at, clause)
             for backing in theirs.backings.values():
-                _keep_backing(mine, backing)
-            _bound(mine)
+                keep_backing(mine, backing)
+            bound(mine)
             if before != (mine.examples, mine.backings):
                 self._dirty.add(name)
 
@@ -156,13 +117,13 @@ class SignatureStore:
 
     def clauses(self, signature: str) -> tuple[Clause, ...]:
         """Return a signature's clauses, oldest first, with the same steps in all; disputed ones stay marked."""
-        kept = [clause for _, (_, clause) in sorted(self._signatures[signature].examples.items(), key=_by_time)]
+        kept = [clause for _, (_, clause) in sorted(self._signatures[signature].examples.items(), key=by_time)]
         counts: dict[str, int] = {}
         for clause in kept:
             for step in clause.extras:
                 counts[step] = counts.get(step, 0) + 1
         usual = {step for step, count in counts.items() if count >= EXTRA_SHARE * len(kept)}
-        return tuple(_without(clause, usual) for clause in kept if usual <= set(clause.extras))
+        return tuple(without(clause, usual) for clause in kept if usual <= set(clause.extras))
 
     def support(self, signature: str, since: datetime | None = None) -> Support:
         """Count who stands behind a signature, in a window of time or ever."""
@@ -198,39 +159,46 @@ class SignatureStore:
             same += runs if writes_of(other.shape) == writes_of(mine.shape) else 0
         return same / total if total else 0.0
 
+    def dump(self, signature: str) -> dict[str, Any] | None:
+        """Return one signature as JSON data, to be stored when it is dirty; None if it is gone."""
+        return dump(self._signatures[signature]) if signature in self._signatures else None
+
+    def restore(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        """Take in dumped signatures; what is known of them already stays."""
+        other = SignatureStore()
+        for document in documents:
+            if document["examples"]:
+                mine = parse_signature(document)
+                other._own(mine.signature, mine).examples = mine.examples
+                other._signatures[mine.signature].backings = mine.backings
+        dirty = set(self._dirty)
+        self.merge(other)
+        self._dirty = dirty
+
     def to_json(self) -> dict[str, Any]:
         """Return the store as JSON data; equal stores give equal data."""
-        return {
-            "signatures": [
-                {
-                    "examples": {
-                        key: [at, _CLAUSE.dump_python(clause, mode="json")]
-                        for key, (at, clause) in sorted(each.examples.items())
-                    },
-                    "backings": [
-                        [one.is_disputed, one.at, one.run_id, one.principal, one.session]
-                        for one in sorted(each.backings.values())
-                    ],
-                }
-                for _, each in sorted(self._signatures.items())
-            ],
-            "dirty": sorted(self._dirty),
-        }
+        signatures = [dump(each) for _, each in sorted(self._signatures.items())]
+        return {"signatures": signatures, "dirty": sorted(self._dirty)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SignatureStore:
         """Read a store back."""
         store = cls()
-        for stored in document["signatures"]:
-            examples = {key: (at, _CLAUSE.validate_python(clause)) for key, (at, clause) in stored["examples"].items()}
-            if not examples:
-                continue
-            first = next(iter(examples.values()))[1]
-            mine = store._own(first.signature, _blank(first))
-            mine.examples = examples
-            mine.backings = {values[2]: Backing(*values) for values in stored["backings"]}
+        store.restore(document["signatures"])
         store._dirty = set(document["dirty"])
         return store
+
+    def pairs(self, first: str, second: str) -> tuple[tuple[Clause, Clause], ...]:
+        """Return the examples of two signatures side by side that are of one run: what holds between them?"""
+        others: dict[str, list[Clause]] = {}
+        for clause in self.clauses(second):
+            others.setdefault(clause.example.run_id, []).append(clause)
+        return tuple(
+            (clause, other)
+            for clause in self.clauses(first)
+            for other in others.get(clause.example.run_id, ())
+            if other is not clause
+        )
 
     def _own(self, name: str, like: Signature) -> Signature:
         mine = self._signatures.get(name)
@@ -241,57 +209,12 @@ class SignatureStore:
         return mine
 
     def _learn(self, clause: Clause, key: str, backing: Backing) -> bool:
-        mine = self._own(clause.signature, _blank(clause))
-        changed = _keep_example(mine, key, backing.at, clause)
-        changed = _keep_backing(mine, backing) or changed
-        _bound(mine)
+        mine = self._own(clause.signature, blank(clause))
+        changed = keep_example(mine, key, backing.at, clause)
+        changed = keep_backing(mine, backing) or changed
+        bound(mine)
         return changed
-
-
-def _blank(clause: Clause) -> Signature:
-    return Signature(clause.signature, clause.skeleton, clause.shape, clause.tools, clause.scope, clause.is_filler)
 
 
 def _session(trace: Trace) -> str:
     return trace.session_id or f"principal:{trace.user_id or trace.principal}"
-
-
-def _keep_example(mine: Signature, key: str, at: str, clause: Clause) -> bool:
-    """Keep an example; of two of one run the disputed one counts, for ever."""
-    known = mine.examples.get(key)
-    if known is not None and (known[1].example.is_disputed or not clause.example.is_disputed):
-        return False
-    mine.examples[key] = (at, clause)
-    return True
-
-
-def _keep_backing(mine: Signature, backing: Backing) -> bool:
-    known = mine.backings.get(backing.run_id)
-    if known is not None and (known.is_disputed or not backing.is_disputed):
-        return False
-    mine.backings[backing.run_id] = backing
-    return True
-
-
-def _bound(mine: Signature) -> None:
-    while len(mine.examples) > (MAX_SMALL_TALK if mine.is_filler else MAX_EXAMPLES):
-        del mine.examples[min(mine.examples, key=lambda key: _rank(key, mine.examples[key]))]
-    while len(mine.backings) > MAX_SUPPORTS:
-        del mine.backings[min(mine.backings.values()).run_id]
-
-
-def _rank(key: str, example: tuple[str, Clause]) -> tuple[bool, str, str]:
-    return example[1].example.is_disputed, example[0], key
-
-
-def _by_time(item: tuple[str, tuple[str, Clause]]) -> tuple[str, str]:
-    return item[1][0], item[0]
-
-
-def _without(clause: Clause, usual: Iterable[str]) -> Clause:
-    """Take out the steps that only ride along, unless it is usual to make them."""
-    dropped = set(clause.extras) - set(usual)
-    if not dropped:
-        return clause
-    calls = tuple(call for call in clause.example.calls if call.step not in dropped)
-    return replace(clause, example=replace(clause.example, calls=calls), extras=tuple(sorted(usual)))

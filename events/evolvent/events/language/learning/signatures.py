@@ -36,12 +36,15 @@ def extract(trace: Trace) -> Extraction:
         clauses = [each for each in clauses if not each.is_filler or not each.example.slots or "(" in each.skeleton]
     small_talk = tuple(sorted({each.skeleton for each in clauses if each.is_filler}))
     working = [each.signature for each in clauses if not each.is_filler]
+    reading = {each.signature for each in clauses if not writes_of(each.shape)}
     finished = []
     for clause in clauses:
         others = list(working)
         if not clause.is_filler:
             others.remove(clause.signature)
-        finished.append(replace(clause, beside=small_talk, companions=tuple(sorted(others))))
+        companions = tuple(sorted(set(others)))
+        guides = tuple(each for each in companions if each in reading and each != clause.signature)
+        finished.append(replace(clause, beside=small_talk, companions=companions, guides=guides))
     return Extraction(tuple(finished))
 
 

@@ -70,6 +70,7 @@ Element = Literal | SlotPart | Repeat
 class Template:
     """What requests of one signature look like.
 
+    `needs`: one of these signatures must be in the request too, as in every run (somebody who says who they are).
     `required`: small talk that stood beside it in every run, so it may carry meaning; `known`: what stood beside it in
     some run. Other small talk stops the match unless it is neutral; `is_order` marks what must be required.
     """
@@ -78,6 +79,8 @@ class Template:
     skeleton: str
     scope: tuple[str, str]
     elements: tuple[Element, ...]
+    signature: str = ""
+    needs: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     is_filler: bool = False
@@ -125,9 +128,19 @@ def compile_template(clauses: Sequence[Clause], template_id: str | None = None) 
         first.skeleton,
         first.scope,
         _elements(first.skeleton, values),
+        signature=first.signature,
+        needs=_needs(good),
         required=tuple(sorted(frozenset.intersection(*beside))),
         known=tuple(sorted(frozenset.union(*beside))),
     )
+
+
+def _needs(clauses: Sequence[Clause]) -> tuple[str, ...]:
+    """Return what always stood beside it, one of them at least: clauses that only read, or else any."""
+    for sets in ([each.guides for each in clauses], [each.companions for each in clauses]):
+        if all(sets):
+            return tuple(sorted({name for each in sets for name in each}))
+    return ()
 
 
 def compile_small_talk(store: SignatureStore, scope: tuple[str, str], min_runs: int = MIN_RUNS) -> list[Template]:
