@@ -18,7 +18,13 @@ from evolvent.events.language.learning.nodes import Const, Program, Slot, Text, 
 from evolvent.events.language.learning.placement import NotServed, Place, placed, placed_guard
 from evolvent.events.language.learning.programs import evaluate
 from evolvent.events.language.references import Scope
-from evolvent.events.language.workflow import NO_TASK_TIMEOUT_SECONDS, Task, TaskKind, Workflow
+from evolvent.events.language.workflow import (
+    NO_TASK_TIMEOUT_SECONDS,
+    WORKFLOW_TIMEOUT_SECONDS,
+    Task,
+    TaskKind,
+    Workflow,
+)
 from evolvent.events.language.workflow_problems import ReferenceUnresolved
 
 CHECKED, ANSWER, TAKEOVER = "checked", "answer", "takeover"
@@ -220,7 +226,7 @@ def _answer(plan: _Plan, tasks: Sequence[Task], agent_id: str) -> Task:
         context_requirements=(),
         # What was done tells all that a reply needs, and implies the barrier; what was read would only cost tokens.
         dependencies=done if done and not left else every,
-        timeout_seconds=NO_TASK_TIMEOUT_SECONDS,
+        timeout_seconds=WORKFLOW_TIMEOUT_SECONDS,
     )
 
 

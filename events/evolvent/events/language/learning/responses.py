@@ -18,7 +18,7 @@ from evolvent.events.language.workflow_problems import ReferenceUnresolved
 MAX_ANSWER = 4000
 PROOF = 0.9
 """The share of answers that a template gives word for word: a wrong answer is worse than a call to a small model."""
-_TOKEN = re.compile(r"\s+|[^\W_]+(?:[_\-.@'][^\W_]+)*|_|[^\w\s]")
+_TOKEN = re.compile(r"\s+|\d+(?:[:/,.]\d+)+|[^\W_]+(?:[_\-.@'][^\W_]+)*|_|[^\w\s]")
 _TRUSTED_WORDS = 4
 """A longer run of fixed words that also stands in a result may have come from there."""
 Tokens = tuple[str, ...]
