@@ -9,7 +9,7 @@ import pytest
 from support.learning_domains import DOMAINS, read, recorded, write
 from support.learning_runner import recorded_tools, run
 
-from evolvent.events.language.learning.automation import Automation
+from evolvent.events.language.learning.automation import Automation, needs_confirmation
 from evolvent.events.language.learning.compilation import Pattern, compile_automation
 from evolvent.events.language.learning.examples import Example
 from evolvent.events.language.learning.induced import Induced, NotLearnt
@@ -231,3 +231,12 @@ def test_leave_one_out_is_never_wrong_and_mostly_answers(domain: str) -> None:
     assert report.precision == 1.0
     assert report.coverage >= 0.8
     assert retrospect(recorded(domain, 3)).agreed == ()
+
+
+def test_a_request_that_writes_is_confirmed_where_a_word_of_it_is_not_looked_at() -> None:
+    names = [replace(each, slots={**each.slots, "nick": f"x{n}"}) for n, each in enumerate(who(k) for k in range(8))]
+    hello, cancel = compiled(names, "who"), compiled([order(n) for n in range(8)], "cancel")
+    assert hello.ignored_slots == ("nick",)
+    assert not needs_confirmation([hello])
+    assert not needs_confirmation([cancel])
+    assert needs_confirmation([hello, cancel])

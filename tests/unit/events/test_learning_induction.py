@@ -226,3 +226,15 @@ def test_a_read_that_no_program_explains_stays_open() -> None:
     induced = learnt([run(number) for number in range(6)])
     assert set(induced.open_steps) == {"b"}
     assert [step.step for step in induced.steps] == ["a"]
+
+
+def test_what_the_web_said_is_never_learnt_by_heart() -> None:
+    def run(number: int, origin: str) -> Example:
+        page = replace(
+            read("page", "fetch", {"id": f"d{number}"}, {"state": "open", "key": f"k{number}"}), origin=origin
+        )
+        return Example(f"r{number}", {"id": f"d{number}"}, (page, write("send", "send", {"key": f"k{number}"})))
+
+    for origin, times in (("tool", 1), ("web", 0)):
+        guards = learnt([run(number, origin) for number in range(10)]).guards
+        assert sum(guard.check == "one_of" for guard in guards) == times

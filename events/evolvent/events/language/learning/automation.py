@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -103,6 +104,13 @@ class Automation(_Document):
         """Hash of what it does; not of its version, nor of the evidence for it."""
         evidence = {"version", "run_ids", "principals", "sessions", "agreement", "expected_tokens_saved"}
         return content_hash(self.model_dump(mode="json", exclude=evidence))
+
+
+def needs_confirmation(automations: Iterable[Automation]) -> bool:
+    """Say whether these clauses of one request together write although some word of it is not looked at."""
+    every = tuple(automations)
+    is_writing = strongest(tuple(each.effect for each in every)) not in (Effect.PURE, Effect.READ)
+    return is_writing and any(each.ignored_slots for each in every)
 
 
 def strongest(effects: tuple[Effect, ...]) -> Effect:

@@ -45,7 +45,10 @@ def _separating(good: Sequence[Sample]) -> Iterator[Guard]:
     """Yield guards that hold for all good runs: words that they had in common, ranges of their numbers."""
     programs = {program for programs in good[0].known(None).values() for program in programs}
     simple = [each for each in programs if isinstance(each, Output) or (isinstance(each, Slot) and not each.put)]
-    for program in sorted(simple, key=lambda each: (cost(each), each.model_dump_json())):
+    for program in sorted(
+        (each for each in simple if not any(sample.is_web(each) for sample in good)),
+        key=lambda each: (cost(each), each.model_dump_json()),
+    ):
         values = [_try(program, sample) for sample in good]
         if all(is_word(value) for value in values) and len(set(values)) <= _MAX_WORDS:
             words = tuple(sorted(set(values), key=repr))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from evolvent.events.language.tools import Effect
 
@@ -23,6 +23,8 @@ class StepCall:
     effect: Effect
     item: int | None = None
     schema_hash: str = ""
+    origin: Literal["tool", "web"] = "tool"
+    """Where the result came from: what the web said is copied, and never compared with by heart."""
 
     @property
     def is_write(self) -> bool:

@@ -52,6 +52,8 @@ def invariants(samples: Sequence[Sample], steps: Sequence[InducedStep], rivals: 
     reachable = {step.step for step in early}
     found: dict[str, Guard] = {}
     for guard in _candidates(samples, steps, early, rivals):
+        if isinstance(guard, OneOf) and any(sample.is_web(guard.value) for sample in samples):
+            continue
         needed = {part.step for program in programs_of(guard) for part in parts_of(program) if isinstance(part, Output)}
         if needed <= reachable and all(check(guard, sample.scope) is None for sample in samples):
             found.setdefault(guard.model_dump_json(exclude={"why"}), guard)

@@ -10,7 +10,7 @@ from typing import Any
 from evolvent.events.language.json_bounds import structured
 from evolvent.events.language.json_paths import Path
 from evolvent.events.language.learning.examples import Example, StepCall
-from evolvent.events.language.learning.nodes import Normal, Output, Override, Program, Slot
+from evolvent.events.language.learning.nodes import Normal, Output, Override, Program, Slot, steps_of
 from evolvent.events.language.learning.programs import NORMALS, Repeated
 from evolvent.events.language.learning.values import key_of, leaves, literal_of
 from evolvent.events.language.references import Scope
@@ -53,6 +53,11 @@ class Sample:
         """How often the group is repeated; None where there is no group, or two of different sizes."""
         sizes = {len(texts) for texts in self.example.slots.values() if isinstance(texts, tuple)}
         return sizes.pop() if len(sizes) == 1 else None
+
+    def is_web(self, program: Program) -> bool:
+        """Say whether a program reads what came from the web, which no guard learns by heart."""
+        web = {call.step for call in self.example.calls if call.origin == "web"}
+        return bool(web) and bool(web & steps_of(program))
 
     def calls(self, step: str) -> list[StepCall]:
         """Return the calls of a step, in order of their items."""

@@ -120,6 +120,7 @@ def _steps(index: ValueIndex, part: Part, skeleton: Skeleton) -> list[tuple[Step
                 effect=call.effect,
                 item=item,
                 schema_hash=call.schema_hash,
+                origin=call.origin,
             )
             steps.append((made, number))
     return steps

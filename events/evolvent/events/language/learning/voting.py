@@ -274,6 +274,7 @@ def _switches(target: Target) -> list[Program]:
     known = target.sample.known(target.index)
     words = [(program, key) for key, programs in known.items() for program in programs]
     fit = [program for program, key in words if is_word(key[1]) and not (isinstance(program, Slot) and program.normal)]
+    fit = [program for program in fit if not target.sample.is_web(program)]
     return sorted(fit, key=lambda program: (cost(program), program.model_dump_json()))[:40]
 
 
