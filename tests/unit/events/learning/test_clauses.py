@@ -179,3 +179,9 @@ def test_signatures_differ_by_scope_and_by_schema() -> None:
 
 def test_amounts_dates_and_accounts_are_slots() -> None:
     assert {only(trace).skeleton for trace in bank()} == {"transfer {a} {b} from acc {c} to acc {d} on {e}"}
+
+
+def test_text_without_blanks_has_values_too() -> None:
+    trace = run(1, "注文1000をキャンセルしてください。", ("cancel", {"id": "1000"}, {}, Effect.KEYED))
+    assert only(trace).skeleton == "注 文 {a} " + " ".join("をキャンセルしてください")
+    assert value_index(trace).source("1000", 0).origin == "request"

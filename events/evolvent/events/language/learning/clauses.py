@@ -41,14 +41,13 @@ class Division:
 
 @dataclass
 class _Work:
-    """What is known of a run while it is divided. `said`: of each call, its arguments' phrases in the request."""
+    """What is known while a run is divided. `said`: arguments' phrases in the request; `homes`: writes' clauses."""
 
     index: ValueIndex
     texts: list[str]
     said: list[frozenset[str]]
     writes: frozenset[int]
     homes: dict[int, int] = field(default_factory=dict)
-    """Of each write: its clause."""
     closures: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
@@ -252,6 +251,8 @@ def _place_read(work: _Work, number: int, calls: list[set[int]], extras: list[se
         calls[best[0]].add(number)
     elif not best and _closure(work, number):
         follows = [place for place, each in enumerate(calls) if _closure(work, number) <= each | extras[place]]
+        near = set(_best(work, _near(work, number)))
+        follows.sort(key=lambda place: place not in near)
         is_told = _is_told(work.index, number)
         for place in follows[:1]:
             (calls if is_told and not any(call in work.homes for call in calls[place]) else extras)[place].add(number)
@@ -270,12 +271,10 @@ def _is_told(index: ValueIndex, call: int) -> bool:
 
 
 def _answers(work: _Work, active: list[int]) -> dict[int, str]:
-    """Give each clause its part of the answer: all of it to the only one, else sentence by sentence by values."""
+    """Give each clause its part of the answer: to the only one all of it, else sentence by sentence, by values."""
     answer = work.index.answer.strip()
-    if not answer or not active:
-        return {}
-    if len(active) == 1:
-        return {active[0]: answer}
+    if not answer or len(active) < 2:
+        return {place: answer for place in active if answer}
     parts: dict[int, list[str]] = {}
     current: int | None = None
     for sentence in _sentences(answer):

@@ -71,7 +71,10 @@ class Reader:
             for last, rest in self._sequence(elements, number + 1, end):
                 yield last, head_items + rest
 
-    def _repeat(self, group: Repeat, place: int, count: int = 0) -> Iterator[tuple[int, tuple[_Bound, ...]]]:
+    def _repeat(
+        self, group: Repeat, place: int, count: int = 0, *, is_last: bool = False
+    ) -> Iterator[tuple[int, tuple[_Bound, ...]]]:
+        """Read the things of a group. In a list with commas the one after `and` is the last."""
         self._step()
         if count >= MAX_ITEMS:
             return
@@ -86,8 +89,10 @@ class Reader:
             if count:
                 yield end, (bound,)
             following = self._after_comma(end)
-            if following > end:
-                for last, more in self._repeat(group, following, count + 1):
+            if following > end and not is_last:
+                for last, more in self._repeat(
+                    group, following, count + 1, is_last=self.tokens[following - 1].text != ","
+                ):
                     yield last, (bound, *more)
 
     def _item(self, parts: Sequence[Literal | SlotPart], number: int, place: int) -> Iterator[tuple[int, _Bound]]:

@@ -40,14 +40,15 @@ _PATTERN = re.compile(
       |\b(?:MONTHS)\.?\s\d{1,2}(?:st|nd|rd|th)?(?:,?\s\d{4})?(?!\w)
       |\d{1,2}(?:st|nd|rd|th|\.)?\s(?:of\s|de\s)?(?:MONTHS)\b(?:\s(?:de\s)?\d{4})?
       |\b(?:DAYS)\b)
-    |(?P<number>(?<![\w#@])[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w_])|(?<![\w#@])[+-]?\d+(?:[.,]\d+)?(?![\w_]|-\w))
+    |(?P<number>(?<![A-Z0-9_#@])[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![A-Z0-9_])|(?<![A-Z0-9_#@])[+-]?\d+(?:[.,]\d+)?(?![A-Z0-9_]|-\w))
     |(?P<cjk>[\u3040-\u30ff\u3400-\u9fff])
     |(?P<chunk>[#@]?[^\W\u3040-\u30ff\u3400-\u9fff]+(?:[.:/'\u2019&-][^\W\u3040-\u30ff\u3400-\u9fff]+)*)
     |(?P<punct>\S)
     """.replace("MONTHS", _MONTHS).replace("DAYS", _DAYS),
     re.VERBOSE | re.IGNORECASE,
 )
-_CHUNK = re.compile(r"[#@]?\w+(?:[._/:@+'\u2019-]\w+)*")
+_LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
+_CHUNK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[#@]?LETTER+(?:[._/:@+'\u2019-]LETTER+)*".replace("LETTER", _LETTER))
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _ABBREVIATIONS_LISTED = "mr mrs ms dr st vs prof approx nr hr fr etc inc ltd"
 _ABBREVIATIONS = frozenset(_ABBREVIATIONS_LISTED.split())
