@@ -53,7 +53,7 @@ class Example:
 class Clause:
     """A piece of a request as a template: literal words and slots, in order; and what it did in one run.
 
-    `skeleton` is the text with slots as `{a}`, repeated groups folded as `( {a} to {b} ; )+`, all parted by single blanks.
+    `skeleton` is the text with slots as `{a}`, groups folded as `( {a} to {b} ; )+`, all parted by single blanks.
     """
 
     signature: str
