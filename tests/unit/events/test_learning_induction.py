@@ -238,3 +238,14 @@ def test_what_the_web_said_is_never_learnt_by_heart() -> None:
     for origin, times in (("tool", 1), ("web", 0)):
         guards = learnt([run(number, origin) for number in range(10)]).guards
         assert sum(guard.check == "one_of" for guard in guards) == times
+
+
+def test_a_word_of_the_request_becomes_a_constant_although_a_tool_said_it_too() -> None:
+    def run(number: int) -> Example:
+        page = {"id": f"d{number}", "modes": ["graceful", "hard"]}
+        calls = (read("page", "get", {"id": f"d{number}"}, page), write("go", "go", {"mode": "graceful"}))
+        return Example(f"r{number}", {"id": f"d{number}"}, calls)
+
+    runs = [run(number) for number in range(9)]
+    assert "go" in learnt(runs).open_steps
+    assert shown(learnt(runs, skeleton="make a graceful restart of {id}"))["go.mode"].value == "graceful"

@@ -67,7 +67,7 @@ def compile_automation(
     """
     sources = [each for each in examples if each.run_id in induced.runs and not each.is_disputed]
     links, loose = _checkable(pattern.links, induced)
-    why = loose or next(_objections(induced, sources, tools), None)
+    why = loose or next(_objections(induced, sources, tools, _words(pattern)), None)
     if why is not None:
         return NotLearnt(why)
     called = {call.tool: call for each in sources for call in each.calls}
@@ -120,14 +120,16 @@ def _own_steps(guard: Guard) -> set[str]:
     return {step for program in programs_of(guard) for step in steps_of(program) if not step.startswith(OTHER)}
 
 
-def _objections(induced: Induced, sources: Sequence[Example], tools: Mapping[str, ToolSpec] | None) -> Iterator[str]:
+def _objections(
+    induced: Induced, sources: Sequence[Example], tools: Mapping[str, ToolSpec] | None, words: str
+) -> Iterator[str]:
     if not sources:
         yield "None of the source runs is at hand."
     wrote = {call.tool for each in sources for call in each.calls if call.is_write}
     for step in induced.steps:
         if step.is_write and step.tool not in wrote:
             yield f"It would call {step.tool}, which none of its source runs did."
-    yield from _tainted(induced, sources)
+    yield from _tainted(induced, sources, words)
     if tools is not None:
         for step in induced.steps:
             yield from _unfit(step, tools)
@@ -154,18 +156,24 @@ def _mistyped(induced: Induced, sources: Sequence[Example], tools: Mapping[str, 
                 yield f"The tool {tool} does not take what the program gives: {wrong[0]:.200}"
 
 
-def _tainted(induced: Induced, sources: Sequence[Example]) -> Iterator[str]:
+def _tainted(induced: Induced, sources: Sequence[Example], words: str) -> Iterator[str]:
     """Yield every text in the document that came from a tool: it is only ever compared as one short word."""
     bound = [program for step in induced.steps for program in step.bindings.values()]
     guarded = [program for guard in induced.guards for program in programs_of(guard)]
     fixed = [text for program in [*bound, *guarded] for text in _constants(program)]
     read = [part.casefold() for each in sources for call in each.calls for part in _texts(call.result)]
     for text in fixed:
-        if len(text) > MAX_CONSTANT or any(text.casefold() in part for part in read):
+        is_foreign = text.casefold() not in words and any(text.casefold() in part for part in read)
+        if len(text) > MAX_CONSTANT or is_foreign:
             yield f"The constant {text!r:.60} also came from a tool."
     for guard in induced.guards:
         if isinstance(guard, OneOf) and not all(is_word(value) or not isinstance(value, str) for value in guard.values):
             yield "A guard compares with more than a word."
+
+
+def _words(pattern: Pattern) -> str:
+    """Return the fixed words of the request: what stands there came from the user."""
+    return " ".join(_texts(dict(pattern.template))).casefold()
 
 
 def _constants(program: Program) -> Iterator[str]:

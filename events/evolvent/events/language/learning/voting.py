@@ -220,7 +220,8 @@ def _constant(targets: Sequence[Target], argument: Argument) -> Program | None:
         return None
     if any(_is_unfit(name, part, argument) for name, part in _named_leaves(argument.name, value)):
         return None
-    return None if any(_was_read(part, each) for each in alike for part in _texts(value)) else Const(value=value)
+    foreign = [part for part in _texts(value) if part.casefold() not in argument.words.casefold()]
+    return None if any(_was_read(part, each) for each in alike for part in foreign) else Const(value=value)
 
 
 def _named_leaves(name: str, value: Any) -> list[tuple[str, Any]]:
