@@ -22,6 +22,8 @@ WORKFLOW_TIMEOUT_SECONDS = 3600.0
 NO_TASK_TIMEOUT_SECONDS = 30 * 24 * 3600.0
 """As long as the longest request may take: only the run's own deadline ends the task."""
 LONGEST_RETRY_DELAY_SECONDS = 300.0
+PLAIN_TURNS = 32
+"""A plain request is one task whatever it asks for, so it may take more turns than one task of a workflow."""
 
 
 class TaskKind(StrEnum):
@@ -199,6 +201,11 @@ TaskDefinition = Task
 def single_agent(agent_id: str) -> Workflow:
     """Return the workflow of a plain request: one agent task that answers the message."""
     task = Task(
-        task_id="answer", agent_id=agent_id, timeout_seconds=NO_TASK_TIMEOUT_SECONDS, retry_count=2, retry_backoff=4
+        task_id="answer",
+        agent_id=agent_id,
+        timeout_seconds=NO_TASK_TIMEOUT_SECONDS,
+        retry_count=2,
+        retry_backoff=4,
+        max_turns=PLAIN_TURNS,
     )
     return Workflow(name="ask", tasks=(task,))
