@@ -149,6 +149,8 @@ class RoutingDecision(BaseModel):
     scores: dict[str, float] = {}
     runner_up: str | None = None
     runner_up_scores: dict[str, float] = {}
+    automations: tuple[str, ...] = ()
+    """What was learnt and serves this run, each as `ID@VERSION`."""
 
 
 class RunEvent(Envelope):
