@@ -14,6 +14,7 @@ from support.databases import database_url, databases, postgres_server  # noqa: 
 from evolvent.storage import (  # noqa: F401  # every row class of the three families
     agents,
     archive,
+    automations,
     blobs,
     improvements,
     jobs,
