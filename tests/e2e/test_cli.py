@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from support.processes import Platform, platform_up, scripted_model, wait_for
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCRIPT = """
 rules:
@@ -75,11 +78,13 @@ async def evolvent(platform: Platform, *arguments: str, stop_with: signal.Signal
     return Said(process.returncode, out.decode(), err.decode())
 
 
-@pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    script = tmp_path / "script.yaml"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """One platform for the whole file: starting one costs as much as ten commands. Its tests go in this order."""
+    folder = tmp_path_factory.mktemp("cli")
+    script = folder / "script.yaml"
     script.write_text(SCRIPT)
-    async with scripted_model(tmp_path, script) as url, platform_up(tmp_path, url) as running:
+    async with scripted_model(folder, script) as url, platform_up(folder, url) as running:
         yield running
 
 
@@ -113,7 +118,8 @@ async def test_a_request_is_answered_recorded_drawn_and_followed(platform: Platf
     assert [step["type"] for step in followed.rows] == [step["type"] for step in story["steps"]]
 
     async def listed() -> list[dict[str, Any]]:
-        return (await evolvent(platform, "runs", "list", "--json")).rows
+        rows = (await evolvent(platform, "runs", "list", "--json")).rows
+        return [row for row in rows if row["run_id"] == run_id]
 
     [row] = await wait_for("the run in the list", listed)
     assert (row["run_id"], row["status"], row["principal"]) == (run_id, "completed", "client")
@@ -129,6 +135,25 @@ async def test_people_get_the_answer_on_stdout_and_the_progress_on_stderr(platfo
     followed = await evolvent(platform, "runs", "follow", run_id)
     assert followed.code == 0
     assert "completed" in followed.out
+
+
+async def test_status_doctor_and_the_listings_tell_how_it_stands(platform: Platform) -> None:
+    await evolvent(platform, "ask", "hello")
+    status = await evolvent(platform, "status", "--json")
+    assert status.code == 0, status.err
+    services = {row["service"] for row in status.json["services"]}
+    assert services >= {"recorder", "resources", "loader", "improvement", "metrics", "orchestrator"}
+    assert status.json["dead_letters"] == 0
+    assert status.json["loaders"][0]["resident"] >= 1
+    assert "runs:" in (await evolvent(platform, "status")).out
+    doctor = await evolvent(platform, "doctor")
+    assert doctor.code == 0, doctor.out
+    assert {row["job"] for row in (await evolvent(platform, "jobs", "list", "--json")).rows} >= {"retention"}
+    assert (await evolvent(platform, "jobs", "run", "retention")).code == 0
+    tools = (await evolvent(platform, "tools", "list", "--json")).rows
+    assert {"calculate_metrics", "pay"} <= {row["name"] for row in tools}
+    budgets = (await evolvent(platform, "budget", "list", "--json")).rows
+    assert {row["goal"]: row["max_daily_usd"] for row in budgets} == {"*": None, "default": 10.0}
 
 
 async def test_a_run_without_budget_waits_says_why_and_goes_on_when_there_is_some(platform: Platform) -> None:
@@ -160,6 +185,7 @@ async def test_a_waiting_run_can_be_cancelled(platform: Platform) -> None:
     resumed = await evolvent(platform, "runs", "resume", run_id)
     assert resumed.code == 1
     assert "cancelled" in resumed.err
+    await evolvent(platform, "budget", "set", "default", "--daily", "5")
 
 
 async def test_agents_are_spawned_listed_shown_and_retired(platform: Platform) -> None:
@@ -194,25 +220,6 @@ async def test_a_dead_letter_is_listed_shown_and_sent_again(platform: Platform) 
     again = await wait_for("the letter again", dead)
     assert again[-1]["sequence"] > letter["sequence"]
     assert (await evolvent(platform, "dead", "show", "999")).code == 1
-
-
-async def test_status_doctor_and_the_listings_tell_how_it_stands(platform: Platform) -> None:
-    await evolvent(platform, "ask", "hello")
-    status = await evolvent(platform, "status", "--json")
-    assert status.code == 0, status.err
-    services = {row["service"] for row in status.json["services"]}
-    assert services == {"recorder", "resources", "loader", "improvement", "metrics", "orchestrator"}
-    assert status.json["dead_letters"] == 0
-    assert status.json["loaders"][0]["resident"] == 1
-    assert "runs:" in (await evolvent(platform, "status")).out
-    doctor = await evolvent(platform, "doctor")
-    assert doctor.code == 0, doctor.out
-    assert {row["job"] for row in (await evolvent(platform, "jobs", "list", "--json")).rows} >= {"retention"}
-    assert (await evolvent(platform, "jobs", "run", "retention")).code == 0
-    tools = (await evolvent(platform, "tools", "list", "--json")).rows
-    assert {"calculate_metrics", "pay"} <= {row["name"] for row in tools}
-    budgets = (await evolvent(platform, "budget", "list", "--json")).rows
-    assert {row["goal"]: row["max_daily_usd"] for row in budgets} == {"*": None, "default": 10.0}
 
 
 async def test_a_client_that_was_added_asks_under_its_own_name(platform: Platform) -> None:

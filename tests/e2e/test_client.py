@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from support.processes import Platform, platform_up, scripted_model
 
 from evolvent.events.errors import BusUnavailable, InvalidMessage, InvalidSubject
 from evolvent.platform.client import Client, Step
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCRIPT = """
 rules:
@@ -22,11 +24,12 @@ default: {text: "one two three four five"}
 """
 
 
-@pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    script = tmp_path / "script.yaml"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    folder = tmp_path_factory.mktemp("client")
+    script = folder / "script.yaml"
     script.write_text(SCRIPT)
-    async with scripted_model(tmp_path, script) as url, platform_up(tmp_path, url) as running:
+    async with scripted_model(folder, script) as url, platform_up(folder, url) as running:
         yield running
 
 
