@@ -4,6 +4,7 @@ PYTHONPATH=examples EVOLVENT_TOOL_MODULES=fetch_tools EVOLVENT_TOOLS__ALLOWED_FO
     evolvent up
 """
 
+import asyncio
 import json
 from typing import Any
 
@@ -53,3 +54,15 @@ def fetch_history(account_id: str, *, ctx: ToolContext) -> list[dict[str, Any]]:
         ctx: Set by the platform.
     """
     return [entry for entry in fetch_records("history.json", ctx=ctx) if entry["account_id"] == account_id]
+
+
+@tool(category="network", effect="read", timeout_seconds=10)
+async def reach(port: int) -> dict[str, int]:
+    """Open a connection to a port of this machine. A refused one is an error of the network, so it is tried again.
+
+    Args:
+        port: Which.
+    """
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    return {"port": port}

@@ -32,6 +32,7 @@ from evolvent.events.messages.schedules import ScheduleRow
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.subjects import LAST_RUN, Verb
 from evolvent.platform.asking import Answer, Ask, Step, answer_of, request_of
+from evolvent.platform.client_agents import AgentCalls
 from evolvent.platform.client_workflows import WorkflowCalls
 from evolvent.platform.connection import read_connection, usual_data_dir
 from evolvent.platform.run_follower import RunFollower
@@ -42,7 +43,7 @@ __all__ = ["Answer", "Ask", "Client", "Step"]
 _PUBLISH_TRIES = 5
 
 
-class Client(WorkflowCalls):
+class Client(WorkflowCalls, AgentCalls):
     """One connection to a platform. `async with Client.connect() as client:`."""
 
     def __init__(self, url: str, *, name: str = "evolvent-client") -> None:

@@ -235,6 +235,24 @@ async def test_a_refused_connection_proves_that_nothing_happened() -> None:
     assert (await run(refuse, effect=Effect.IRREVERSIBLE)).outcome is ToolOutcome.ERROR
 
 
+@pytest.mark.parametrize(
+    ("error", "is_retryable"),
+    [
+        (ConnectionRefusedError(), True),
+        (ExceptionGroup("g", [TimeoutError(), ConnectionResetError()]), True),
+        (ExceptionGroup("g", [TimeoutError(), ValueError()]), False),
+        (ValueError(), False),
+    ],
+)
+async def test_what_only_the_network_broke_may_be_tried_again(error: BaseException, *, is_retryable: bool) -> None:
+    async def fail() -> None:
+        raise error
+
+    record = await run(fail, effect=Effect.READ)
+    assert record.error is not None and record.error.retryable is is_retryable
+    assert code_of(record) == ("tool.unreachable" if is_retryable else "tool.failed")
+
+
 @pytest.mark.parametrize("effect", ALL_EFFECTS)
 @pytest.mark.parametrize("hides_it", [False, True])
 async def test_a_timeout_leaves_a_claimed_effect_unknown(effect: Effect, *, hides_it: bool) -> None:

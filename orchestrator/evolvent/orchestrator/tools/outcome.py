@@ -11,7 +11,7 @@ from evolvent.events.errors import Category, ErrorInfo, EvolventError
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.runs import ToolOutcome
 from evolvent.orchestrator.tools.bounds import Raised
-from evolvent.orchestrator.tools.refusals import OutcomeUnknown, ToolBusy, ToolFailed, ToolTimeout
+from evolvent.orchestrator.tools.refusals import OutcomeUnknown, ToolBusy, ToolFailed, ToolTimeout, ToolUnreachable
 from evolvent.orchestrator.tools.scrub import Scrubber
 
 _MOST_OWN_TEXT = 4_000
@@ -45,7 +45,8 @@ def failed(spec: ToolSpec, raised: Raised, scrub: Scrubber) -> End:
         return End(ToolOutcome.ERROR, error=ToolTimeout(text).info())
     if isinstance(error, EvolventError):
         return refused(error, scrub)
-    return End(ToolOutcome.ERROR, error=ToolFailed(f"Tool {spec.name!r} failed: {_said(error, scrub)}").info())
+    kind = ToolUnreachable if _is_of_the_network(error) else ToolFailed
+    return End(ToolOutcome.ERROR, error=kind(f"Tool {spec.name!r} failed: {_said(error, scrub)}").info())
 
 
 def unknown(spec: ToolSpec, error: BaseException, scrub: Scrubber) -> End:
@@ -76,6 +77,11 @@ def may_have_happened(error: BaseException) -> bool:
             case _:
                 continue
     return False
+
+
+def _is_of_the_network(error: BaseException) -> bool:
+    """Say whether all that went wrong is a connection, so that the same call may work a moment later."""
+    return all(isinstance(leaf, ConnectionError | TimeoutError) for leaf in _leaves(error))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -72,6 +72,12 @@ class ToolFailed(EvolventError):
     code, category = "tool.failed", Category.TOOL
 
 
+class ToolUnreachable(EvolventError):
+    """The tool could not reach what it asks; try again, or see that it is there."""
+
+    code, category, retryable = "tool.unreachable", Category.NETWORK, True
+
+
 class ToolTimeout(EvolventError):
     """The tool did not end within its time limit; ask for less, or try again."""
 
