@@ -72,12 +72,16 @@ class Automation(_Document):
     signature: str
     goal: str = "default"
     agent_id: str = ""
+    spec_hash: str = ""
+    """Which version of that agent it was learnt from; another one may do the same words differently."""
     template: dict[str, Any] = {}
     slots: tuple[AutomationSlot, ...] = ()
     steps: tuple[AutomationStep, ...] = ()
     open_tools: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
     links: Links = Links()
+    context: tuple[str, ...] = ()
+    """The steps of another sentence that programs and guards call `@`: one of them has to be in the request."""
     response: Text | None = None
     ignored_slots: tuple[str, ...] = ()
     effect: Effect = Effect.READ

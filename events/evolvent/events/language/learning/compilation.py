@@ -52,6 +52,7 @@ class Pattern:
     links: Links = field(default_factory=Links)
     tokens_saved: int = 0
     version: int = 1
+    spec_hash: str = ""
 
 
 def compile_automation(
@@ -83,12 +84,14 @@ def compile_automation(
         signature=pattern.signature,
         goal=pattern.scope[0],
         agent_id=pattern.scope[1],
+        spec_hash=pattern.spec_hash,
         template=dict(pattern.template),
         slots=_slots(sources),
         steps=tuple(_step(step) for step in induced.steps),
         open_tools=tuple(done_by_model),
         guards=induced.guards,
         links=links,
+        context=induced.context,
         response=induced.response,
         ignored_slots=induced.ignored_slots,
         effect=strongest(effects),

@@ -47,6 +47,8 @@ class Example:
     session_id: str | None = None
     is_disputed: bool = False
     """Somebody said that this run was wrong: it is a counter-example, and never support."""
+    context: tuple[StepCall, ...] = ()
+    """Reads of other sentences of the request that introduce something, such as who asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class Clause:
     """Skeletons of the small talk in the same run."""
     companions: tuple[str, ...] = ()
     """Signatures of the other clauses of the same run."""
-    guides: tuple[str, ...] = ()
-    """Those of the companions that only read, such as saying who one is."""
+    introductions: tuple[str, ...] = ()
+    """Those of the companions that only introduce what others need, such as saying who one is."""
     extras: tuple[str, ...] = ()
     """Steps of the example that only ride along: reads that nothing consumed; they are no part of the signature."""
+    spec_hash: str = ""
+    """Which version of the agent did it."""

@@ -78,7 +78,9 @@ def propose(
     support = nominate(store, signature, rules, now=now)
     if isinstance(support, NotLearnt):
         return support
-    clauses = store.clauses(signature)
+    clauses = _newest_agent(store.clauses(signature))
+    if len({clause.example.run_id for clause in clauses}) < min(rules.min_support, support.runs):
+        return NotLearnt("The agent was changed, and too few runs are of its new version.")
     examples = [clause.example for clause in clauses]
     skeleton = clauses[0].skeleton if clauses else ""
     induced = induce(examples, skeleton=skeleton)
@@ -94,6 +96,7 @@ def propose(
         scope=clauses[0].scope,
         labels=_labels(clauses),
         links=_links(store, clauses),
+        spec_hash=clauses[-1].spec_hash,
     )
     automation = compile_automation(pattern, examples, induced, tools=tools)
     return automation if isinstance(automation, NotLearnt) else Proposal(automation, support, retro)
@@ -108,6 +111,11 @@ def _unverified(retro: RetroReport, rules: LearningRules) -> str | None:
     return None
 
 
+def _newest_agent(clauses: tuple[Clause, ...]) -> tuple[Clause, ...]:
+    """Return the clauses that the newest version of the agent did: another one may do the same words differently."""
+    return tuple(each for each in clauses if each.spec_hash == clauses[-1].spec_hash)
+
+
 def _labels(clauses: tuple[Clause, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for clause in clauses:
@@ -119,6 +127,6 @@ def _labels(clauses: tuple[Clause, ...]) -> dict[str, str]:
 
 
 def _links(store: SignatureStore, clauses: tuple[Clause, ...]) -> Links:
-    beside = sorted({name for clause in clauses for name in clause.companions if name in store})
+    beside = sorted({name for each in clauses for name in set(each.companions) - set(each.introductions) if name in store})
     others = {name: [each.example for each in store.clauses(name)] for name in beside}
     return learn_links([clause.example for clause in clauses], others)

@@ -52,10 +52,10 @@ class Library:
         for automation, _ in parts:
             why = None if tools is None else _changed(automation, tools)
             if why is not None:
-                return Abstained(why)
+                return Abstained(why, "tool_changed")
         workflow = instantiate(parts, agent_id=scope[1], name="+".join(automation.name for automation, _ in parts))
         if isinstance(workflow, NotServed):
-            return Abstained(workflow.reason)
+            return Abstained(workflow.reason, "not_placed")
         return Served(workflow, request_params(parts), tuple(automation for automation, _ in parts))
 
 

@@ -38,9 +38,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Abstained:
-    """The request is not known for sure, and why."""
+    """The request is not known for sure, and why; `code` is the kind of reason, one of a few."""
 
     reason: str
+    code: str = field(default="unsure", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +119,19 @@ def match(index: MatchIndex, message: str, scope: tuple[str, str]) -> Match | Ab
     """Read a request as learnt clauses, or say why not."""
     templates = index.scopes.get(scope)
     if templates is None:
-        return Abstained("nothing is learnt for this goal and agent")
+        return Abstained("nothing is learnt for this goal and agent", "nothing_learnt")
     if len(message) > MAX_TEXT:
-        return Abstained("the request is too long")
+        return Abstained("the request is too long", "too_long")
     tokens = tokenize(message)
     search = _search(templates, Reader(message, tokens, templates.forbidden, templates.patterns), tokens)
     try:
         readings = _readings(search, 0)
     except (TooManyReadingsError, RecursionError):
-        return Abstained("the request can be read in too many ways")
+        return Abstained("the request can be read in too many ways", "ambiguous")
     if not readings:
-        return Abstained(_why(search, tokens))
+        return Abstained(_why(search, tokens), "unread")
     if len(readings) >= MAX_READINGS:
-        return Abstained("the request can be read in too many ways")
+        return Abstained("the request can be read in too many ways", "ambiguous")
     return _decide(readings)
 
 
@@ -181,15 +182,15 @@ def _may_end(tokens: Sequence[Token], end: int) -> bool:
 def _decide(readings: list[_Reading]) -> Match | Abstained:
     acting = [reading for reading in readings if any(not template.is_filler for template, _ in reading)]
     if not acting:
-        return Abstained("the request is small talk only")
+        return Abstained("the request is small talk only", "small_talk")
     complete = [reading for reading in acting if _missing(reading) is None]
     if not complete:
-        return Abstained(str(_missing(acting[0])))
+        return Abstained(str(_missing(acting[0])), "company")
     if len(complete) > 1:
-        return Abstained("the request can be read in more than one way")
+        return Abstained("the request can be read in more than one way", "ambiguous")
     parts = tuple(Part(template.template_id, slots) for template, slots in complete[0] if not template.is_filler)
     if any(part in parts[:place] for place, part in enumerate(parts)):
-        return Abstained("the request says the same twice")
+        return Abstained("the request says the same twice", "said_twice")
     return Match(parts, tuple(template.template_id for template, _ in complete[0] if template.is_filler))
 
 
