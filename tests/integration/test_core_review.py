@@ -13,7 +13,7 @@ from support.neighbours import request_body
 from evolvent.events import subjects
 from evolvent.events.errors import RemoteError
 from evolvent.events.journal import Journal
-from evolvent.events.messages.runs import CancelRequested, Final, RunEvent
+from evolvent.events.messages.runs import CancelRequested, Final, RunEvent, WorkflowSuspended
 from evolvent.events.principal import signed
 from evolvent.events.streams import DEAD_LETTERS, REQUESTS, RUNS
 from evolvent.events.subjects import Verb
@@ -221,13 +221,16 @@ async def test_results_too_large_for_one_event_are_told_in_several(house: MakeHo
     await here.until_acked()
 
 
-async def test_an_event_that_is_too_large_even_alone_fails_its_run_by_name(house: MakeHouse) -> None:
-    here = await house([("hang_and_pay", {"usd": 1}), *[("recite", {"size": 3, "pad": "x" * 200_000})] * 4], "never")
+async def test_a_run_too_large_to_be_told_whole_waits_and_goes_on_from_its_journal(house: MakeHouse) -> None:
+    here = await house([("hang_and_pay", {"usd": 1}), *[("recite", {"size": 3, "pad": "x" * 200_000})] * 4], "went on")
     run_id = await here.publish()
-    events = await here.events(run_id)
-    assert types(events)[-1] == "workflow_failed"
-    assert _error(events) == "payload.too_large"
+    waiting = (await here.events(run_id))[-1]
+    assert isinstance(waiting, WorkflowSuspended)
+    assert waiting.state == {}
     await here.until_acked()
+    await here.bus.append(subjects.command(Verb.APPROVE, run_id), b'{"outcome": "happened"}')
+    await here.until("workflow_completed", run_id)
+    assert sum(len(event.tools) for event in await here.events(run_id)) == 5  # the lost payment, each reading once
 
 
 async def test_a_run_that_was_cancelled_while_it_waits_for_its_first_lease_ends(house: MakeHouse) -> None:

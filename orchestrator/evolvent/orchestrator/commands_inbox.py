@@ -15,7 +15,13 @@ from evolvent.events.bus import Delivery
 from evolvent.events.clock import Clock
 from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost, InvalidMessage, NotFound
 from evolvent.events.journal import Journal
-from evolvent.events.language.approvals import approval_policy, may_approve, names_approver, pending_approvals
+from evolvent.events.language.approvals import (
+    approval_policy,
+    may_approve,
+    names_approver,
+    pending_approvals,
+    tells_outcome,
+)
 from evolvent.events.language.reducer import fold
 from evolvent.events.language.state import RunState, RunStatus, load_state
 from evolvent.events.messages.commands import Answer, Cancel
@@ -69,11 +75,14 @@ class CommandsInbox:
         elif not subjects.is_run_id(run_id):
             raise InvalidMessage(f"{run_id!r} is not a run_id; `evolvent runs list` shows them.")
         for _ in range(_TRIES):
-            state = await self._state(run_id)
+            entries = await self._journal.read(run_id)
+            state = fold(run_id, ((entry.sequence, entry.event) for entry in entries))
             if state.status.is_final:
                 return
-            if _already_said(state, command):
-                await self._tell(state, causation_id=f"COMMANDS:{delivery.sequence}")  # a crash may have come before it
+            said = f"COMMANDS:{delivery.sequence}"
+            is_repeated = isinstance(command, Cancel) and state.cancel is not None
+            if is_repeated or any(entry.event.causation_id == said for entry in entries):
+                await self._tell(state, causation_id=said)  # a crash may have come before it
                 return
             if not await self._may_say(state, command, principal):
                 return
@@ -85,10 +94,6 @@ class CommandsInbox:
             await self._tell(state, causation_id=event.event_id)
             return
         raise FenceLost(f"Run {run_id} moves on too fast for the command to get in; it is tried again.")
-
-    async def _state(self, run_id: str) -> RunState:
-        entries = await self._journal.read(run_id)
-        return fold(run_id, ((entry.sequence, entry.event) for entry in entries))
 
     async def _last_run(self, principal: str, user_id: str | None) -> str:
         run_id = await self._runs.last_run_of(principal, user_id)
@@ -119,14 +124,13 @@ class CommandsInbox:
         Raises:
             NotFound: the run is of another principal.
             NotWaiting: an answer that nothing waits for.
+            NotApprover: an answer that is for others to give.
         """
         started, status = state.started, str(state.status)
         owner = started.principal if started is not None else await self._runs.principal_of(state.run_id)
         if started is None and owner is not None:
             status = (await self._runs.exists(state.run_id) or (status, ""))[0]
-        if isinstance(command, Answer) and any(
-            names_approver(state, task, principal) for task in pending_approvals(state)
-        ):
+        if isinstance(command, Answer) and _is_asked(state, command, principal):
             return True
         if owner is not None and status != "pending" and not speaks_for(principal, owner):
             raise NotFound(f"There is no run {state.run_id!r}; `evolvent runs list` shows yours.")
@@ -176,11 +180,20 @@ async def apply_all(inbox: CommandsInbox, deliveries: Sequence[Delivery]) -> lis
     return refused
 
 
+def _is_asked(state: RunState, command: Answer, principal: str) -> bool:
+    """Say whether an approval that is waited for names somebody, whoever the run is of."""
+    if state.status is not RunStatus.SUSPENDED or tells_outcome(state, command.task_id, command.outcome):
+        return False
+    return any(names_approver(state, name, principal) for name in _asked_about(state, command))
+
+
 def _may_answer(state: RunState, command: Answer, principal: str) -> bool:
-    """Say whether somebody may answer what a run waits for; an approval by what its policy says."""
-    asked = [name for name in pending_approvals(state) if command.task_id in (None, name)]
+    """Say whether somebody may answer what a run of theirs waits for; an approval by what its policy says."""
+    if tells_outcome(state, command.task_id, command.outcome):
+        return True
+    asked = _asked_about(state, command)
     return not asked or any(may_approve(approval_policy(state, name), principal) for name in asked)
 
 
-def _already_said(state: RunState, command: Cancel | Answer) -> bool:
-    return state.cancel is not None if isinstance(command, Cancel) else state.approval is not None
+def _asked_about(state: RunState, command: Answer) -> list[str]:
+    return [name for name in pending_approvals(state) if command.task_id in (None, name)]

@@ -18,20 +18,20 @@ from evolvent.events.fault_points import reach
 from evolvent.events.language.decisions import decide
 from evolvent.events.language.places import Going, Order, by_estimates
 from evolvent.events.language.reducer import reduce
-from evolvent.events.language.state import CallState, Refusal, RunState, RunStatus
+from evolvent.events.language.state import Refusal, RunState, RunStatus
 from evolvent.events.language.steps import Activity, CallTool, Decision, Reconcile, TakeTurn
-from evolvent.events.language.ticks import Stamp, Tick, compose, give_up, observe, split
+from evolvent.events.language.ticks import Stamp, Tick, compose, give_up, observe, shortened, split
 from evolvent.events.messages.runs import (
     ApprovalGiven,
     CancelRequested,
+    Final,
     LeaseInfo,
     RunEvent,
     ToolOutcome,
     WorkflowSuspended,
 )
+from evolvent.orchestrator.call_maker import CallMaker
 from evolvent.orchestrator.run_parts import RunParts
-from evolvent.orchestrator.tools import ToolContext
-from evolvent.orchestrator.tools.call import call_tool, reconcile_call
 from evolvent.orchestrator.turns import TurnTaker
 
 _log = structlog.get_logger("run")
@@ -58,6 +58,7 @@ class RunActor:
         self.state = state
         self._parts = parts
         self._turns = turns
+        self._calls = CallMaker(parts, turns)
         self._first_lease = lease
         self._clocks: dict[str, float] = {}
         self._order = order
@@ -112,6 +113,9 @@ class RunActor:
             self._merge(tick)
             self._carry_on(decide(observe(self.state, tick), self._catalog, self._going()).activities)
             return False
+        if isinstance(event, Final | WorkflowSuspended) and self._first_lease is not None:
+            await self._turns.give_back(self._first_lease)  # nothing was sent, and the end charges what is open
+            self._first_lease = None
         reach("run.before_append")
         try:
             await self._append_or_shorten(event, tick)
@@ -120,7 +124,7 @@ class RunActor:
             await self._catch_up(must_find=True)
             return True
         reach("run.appended")
-        if tick.refusal is not None and tick.refusal.cheaper_model is None:
+        if tick.refusal is not None and tick.refusal.goes_on_with is None:
             self._tick.refusal = self._tick.refusal or tick.refusal  # it ends the run once the others have ended
         return True
 
@@ -136,12 +140,22 @@ class RunActor:
             first, rest = split(tick)
             if first is None:
                 _log.warning("event too large", run_id=self.state.run_id, type=event.type, error=str(error))
-                await self.append(give_up(self.state, tick, error.info(), self._stamp(tick)))
+                await self._append_in_short(event, tick, error)
                 return
         part = compose(self.state, first, self._catalog, self._stamp(first), self._going())
         assert part is not None
         await self._append_or_shorten(part, first)
         self._merge(rest)
+
+    async def _append_in_short(self, event: RunEvent, tick: Tick, error: PayloadTooLarge) -> None:
+        """Append an event that one part alone makes too large: without its contents, and if need be as the end."""
+        for shorter in shortened(event):
+            try:
+                await self.append(shorter)
+                return
+            except PayloadTooLarge:
+                continue
+        await self.append(give_up(self.state, tick, error.info(), self._stamp(tick)))
 
     async def append(self, event: RunEvent) -> None:
         """Store an event and take it into the state."""
@@ -201,7 +215,10 @@ class RunActor:
         if self._first_lease is not None and (step.task_id, step.turn) == (next(iter(self.state.tasks)), 0):
             lease, self._first_lease = self._first_lease, None
         if lease is None:
+            began = self._parts.clock.monotonic()
             lease = await self._turns.lease(self.state, step)
+            if step.task_id in self._clocks:  # who stands in line for money does not use up the task's time
+                self._clocks[step.task_id] += self._parts.clock.monotonic() - began
         if isinstance(lease, Refusal):
             self._tick.refusal = lease
             return
@@ -216,59 +233,25 @@ class RunActor:
         """Return how many seconds a task has left; its clock starts with its first activity, and anew with each try."""
         now = self._parts.clock.monotonic()
         task = self.state.tasks[task_id].task
-        return max(0.001, self._clocks.setdefault(task_id, now) + task.timeout_seconds - now)
+        return self._clocks.setdefault(task_id, now) + task.timeout_seconds - now
 
     async def _call_tool(self, step: CallTool) -> None:
         if step.delay_seconds:
             await asyncio.sleep(step.delay_seconds)
-        call = self._call_of(step.task_id, step.call_id)
-        if step.effect.needs_claim:
-            reach("tool.claimed")
-        reach("tool.before_call")
-        record = await call_tool(
-            self._parts.tools,
-            call.call,
-            self._context(step.task_id, step.call_id, step.idempotency_key),
-            offered=self._turns.offered(self.state, step.task_id),
-            clock=self._parts.clock,
-            attempt=self.state.attempt,
-            limit_seconds=self._time_left(step.task_id),
-        )
-        if record.outcome is ToolOutcome.ERROR:
+        record = await self._calls.call(self.state, step, limit_seconds=max(0.001, self._time_left(step.task_id)))
+        if record.outcome is not ToolOutcome.OK:
             self._clocks.pop(step.task_id, None)
         reach("tool.called")
         self._tick.tools.append(record)
 
     async def _reconcile(self, step: Reconcile) -> None:
-        call = self._call_of(step.task_id, step.call_id)
-        key = call.claim.idempotency_key if call.claim else None
-        context = self._context(step.task_id, step.call_id, key)
-        record = await reconcile_call(
-            self._parts.tools, call.call, context, clock=self._parts.clock, attempt=self.state.attempt
-        )
+        record = await self._calls.reconcile(self.state, step)
         if record is None:
             self._tick.reconciled.append((step.task_id, step.call_id, False))
         elif record.outcome is ToolOutcome.UNKNOWN:
             self._tick.reconciled.append((step.task_id, step.call_id, None))
         else:
             self._tick.tools.append(record)
-
-    def _call_of(self, task_id: str, call_id: str) -> CallState:
-        return next(c for c in self.state.tasks[task_id].calls if c.call.call_id == call_id)
-
-    def _context(self, task_id: str, call_id: str, key: str | None) -> ToolContext:
-        started = self.state.started
-        assert started is not None
-        return ToolContext(
-            run_id=self.state.run_id,
-            task_id=task_id,
-            call_id=call_id,
-            goal=started.goal,
-            agent_id=self.state.tasks[task_id].task.agent_id or "",
-            user_id=started.request.user_id,
-            principal=started.principal,
-            idempotency_key=key,
-        )
 
     def _stamp(self, tick: Tick) -> Stamp:
         now = self._parts.clock.now()

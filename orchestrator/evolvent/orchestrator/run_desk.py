@@ -7,7 +7,6 @@ same journal.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import structlog
 
@@ -16,15 +15,15 @@ from evolvent.events.bus import Delivery
 from evolvent.events.errors import Category, ErrorInfo, EvolventError, FenceLost, PayloadTooLarge
 from evolvent.events.fault_points import reach
 from evolvent.events.language.decisions import decide
-from evolvent.events.language.places import by_estimates
+from evolvent.events.language.places import Going, Order, by_estimates
 from evolvent.events.language.reducer import fold, reduce
 from evolvent.events.language.state import Refusal, RunState, RunStatus, dump_state, load_state
 from evolvent.events.language.steps import TakeTurn
-from evolvent.events.language.workflow import single_agent
 from evolvent.events.messages.requests import Request, read_request, request_hash
-from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed, WorkflowStarted
+from evolvent.events.messages.runs import LeaseInfo, WorkflowResumed
 from evolvent.events.principal import ANONYMOUS, principal_of, speaks_for
 from evolvent.events.streams import REQUESTS, RUNS
+from evolvent.orchestrator.beginnings import first_event
 from evolvent.orchestrator.routing.router import Route, Router
 from evolvent.orchestrator.run_actor import RunActor
 from evolvent.orchestrator.run_parts import RunParts
@@ -177,81 +176,62 @@ class RunDesk:
             return False
         return (run_id or await self._derived_id(stored.sequence)) == state.run_id
 
-    async def _begin(self, run_id: str, met: Met, delivery: Delivery, *, after: RunState | None = None) -> bool:
+    async def _begin(
+        self, run_id: str, met: Met, delivery: Delivery, *, after: RunState | None = None, route: Route | None = None
+    ) -> bool:
         """Append the first event and drive; False where the journal turned out not to be empty."""
         priority, goal = subjects.parse_request(delivery.subject)
-        route = await self._router.route(met.request, goal)
-        event = self._started(run_id, met, route, delivery)
+        route = route or await self._router.route(met.request, goal)
+        event = first_event(self._parts, run_id, met, route, delivery.subject)
         before = after or RunState(run_id)
         event = event.model_copy(update={"prev_seq": before.last_seq})
-        lease, refusal = await self._first_lease(reduce(before, event, 0), route)
+        state = reduce(before, event, 0)
+        order = await self._order(state)
+        lease, refusal = await self._first_lease(state, route, order)
         event = event.model_copy(update={"lease": lease})
         reach("run.before_start")
         try:
             sequence = await self._parts.journal.append(event)
         except FenceLost:
             return False
+        except PayloadTooLarge as error:
+            if lease is not None:
+                await self._turns.give_back(lease)
+            if route.workflow is None:
+                raise Refused(error.info(), run_id) from error
+            short = Route(route.decision, error=_too_large(route.decision.chosen))
+            return await self._begin(run_id, met, delivery, after=after, route=short)
         reach("run.started")
         state = reduce(before, event, sequence)
         _log.debug("started", run_id=run_id, goal=goal, priority=priority, agent=event.routing.chosen)
-        await self._drive(state, refusal, lease=lease)
+        await self._drive(state, refusal, lease=lease, order=order)
         return True
 
-    async def _first_lease(self, state: RunState, route: Route) -> tuple[LeaseInfo | None, Refusal | None]:
+    async def _order(self, state: RunState) -> Order:
+        return await self._urgency.order_for(state.workflow, self._turns.loads) if state.started else by_estimates
+
+    async def _first_lease(
+        self, state: RunState, route: Route, order: Order
+    ) -> tuple[LeaseInfo | None, Refusal | None]:
         first = next(iter(state.tasks))
         if route.error is not None:
             return None, Refusal(first, route.error, "stop")
-        if state.cancel is not None or TakeTurn(first, 0, 0) not in decide(state, self._parts.catalog()).activities:
+        wanted = decide(state, self._parts.catalog(), Going(order=order)).activities
+        if state.cancel is not None or TakeTurn(first, 0, 0) not in wanted:
             return None, None
         # A run that finds no slot begins without: only a begun one has a deadline and can be cancelled.
         lease = await self._turns.lease_soon(state, TakeTurn(first, 0, 0))
         return (None, lease) if isinstance(lease, Refusal) else (lease, None)
 
-    def _started(self, run_id: str, met: Met, route: Route, delivery: Delivery) -> WorkflowStarted:
-        request = met.request
-        priority, goal = subjects.parse_request(delivery.subject)
-        now = self._parts.clock.now()
-        chosen = route.decision.chosen
-        workflow = route.workflow or single_agent(chosen)
-        agents = route.agents or ({chosen: route.spec} if route.spec else {})
-        usual = self._parts.settings.workflow_timeout_seconds
-        timeout = request.timeout_seconds or (route.workflow.timeout_seconds if route.workflow else usual)
-        offered = {tool.name: tool for spec in agents.values() for tool in self._parts.tools.offered_to(spec, goal)}
-        offered |= {name: spec for name, spec in self._parts.catalog().items() if name in workflow.tools}
-        return WorkflowStarted(
-            event_id=self._parts.clock.new_id(),
-            run_id=run_id,
-            correlation_id=run_id,
-            causation_id=request.causation_id or f"{REQUESTS}:{delivery.sequence}",
-            occurred_at=now,
-            source=self._parts.owner,
-            request=request,
-            request_seq=delivery.sequence,
-            request_hash=met.content_hash,
-            goal=goal,
-            priority=priority,
-            principal=principal_of(delivery.subject),
-            owner=self._parts.owner,
-            routing=route.decision,
-            workflow=workflow,
-            workflow_hash=workflow.workflow_hash,
-            fallback=route.fallback,
-            parameters=route.params,
-            agents=agents,
-            tool_hashes={name: tool.schema_hash for name, tool in offered.items()},
-            deadline_at=now + timedelta(seconds=timeout),
-            seed=int(run_id.replace("-", "")[:8], 16),
-        )
-
     async def _restore(self, state: RunState, met: Met) -> float | None:
         """Wake a suspended run whose journal is gone, from the state that SQL kept."""
         kept = await self._runs.state_of_suspended(state.run_id)
-        before = load_state(kept) if kept is not None else None
+        before = load_state(kept) if kept else None
         if before is None or before.started is None or before.suspensions != met.request.resume:
             return None
         if not speaks_for(met.principal, before.started.principal):
             return None
-        whole = replace(before, last_seq=state.last_seq, cancel=state.cancel, approval=state.approval)
+        whole = replace(before, last_seq=state.last_seq, cancel=state.cancel, answers=state.answers)
         await self._resume(whole, met, cause="restored", kept=kept)
         return None
 
@@ -283,9 +263,16 @@ class RunDesk:
         _log.info("resumed", run_id=state.run_id, attempt=event.attempt, cause=cause)
         await self._drive(reduce(state, event, sequence), None)
 
-    async def _drive(self, state: RunState, refusal: Refusal | None, *, lease: LeaseInfo | None = None) -> None:
+    async def _drive(
+        self,
+        state: RunState,
+        refusal: Refusal | None,
+        *,
+        lease: LeaseInfo | None = None,
+        order: Order | None = None,
+    ) -> None:
         run_id = state.run_id
-        order = await self._urgency.order_for(state.workflow, self._turns.loads) if state.started else by_estimates
+        order = order or await self._order(state)
         actor = RunActor(state, self._parts, self._turns, lease=lease, order=order)
         self._actors[run_id] = actor
         try:
@@ -302,3 +289,11 @@ class RunDesk:
 def _conflict(run_id: str) -> ErrorInfo:
     message = f"Run {run_id} exists with another request; send this one without a run_id, or with a new one."
     return ErrorInfo(code="run_id_conflict", category=Category.VALIDATION, message=message)
+
+
+def _too_large(workflow: str) -> ErrorInfo:
+    message = (
+        f"Workflow {workflow!r}, with the workflows that it names, its agents and its request, is larger than one "
+        "message; shorten its texts or split it. Nothing was begun."
+    )
+    return ErrorInfo(code="workflow.too_large", category=Category.VALIDATION, message=message)

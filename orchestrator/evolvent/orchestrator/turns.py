@@ -24,7 +24,7 @@ from evolvent.events.errors import (
 )
 from evolvent.events.fault_points import reach
 from evolvent.events.language.agents import AgentSpec
-from evolvent.events.language.conversation import ChatMessage, ModelReply, Usage, name_calls
+from evolvent.events.language.conversation import ChatMessage, ModelReply, name_calls
 from evolvent.events.language.decisions import lease_id
 from evolvent.events.language.hashing import content_hash
 from evolvent.events.language.prompt import conversation, monolith_bytes, prompt_bytes
@@ -33,24 +33,13 @@ from evolvent.events.language.steps import TakeTurn
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.language.workflow import TaskKind, Workflow
 from evolvent.events.messages.calls import InvokeTurn, LeaseReply, LeaseRequest, ReleaseLease, SettleLease, TurnReply
-from evolvent.events.messages.runs import LeaseInfo, Price, TurnRecord
+from evolvent.events.messages.runs import LeaseInfo, TurnRecord
+from evolvent.orchestrator.bills import bill_of
 from evolvent.orchestrator.patience import patiently
 from evolvent.orchestrator.run_parts import RunParts
 
-_UNBILLED = frozenset({"model.rate_limited", "model.refused", "model.access_denied", "model.quota_exhausted"})
 _STICKY_AGENTS = 10_000
 _LEASE_SLACK_SECONDS = 30.0
-
-
-def cost_microusd(usage: Usage, price: Price | None, held: int) -> int:
-    """Return what a turn cost in micro-dollars, rounded up; its lease where price or usage is not known."""
-    if price is None or usage.estimated:
-        return held
-    cached = min(usage.cached_tokens, usage.prompt_tokens)
-    cached_price = price.input if price.cached_input is None else price.cached_input
-    cost = (usage.prompt_tokens - cached) * price.input + cached * cached_price
-    cost += usage.completion_tokens * price.output
-    return -int(-cost // 1)
 
 
 class TurnTaker:
@@ -101,7 +90,8 @@ class TurnTaker:
     ) -> TurnRecord:
         """Make a turn under its lease, and return how it ended. Raises only on cancellation.
 
-        A turn that its task has no time for is broken off after `limit_seconds`, and charged at its lease.
+        A turn that its task has no time for is broken off after `limit_seconds`, and charged at its lease; where no
+        time is left at all, it is not made and costs nothing.
         """
         spec, messages, tools = self._prompt(state, step)
         started_at = self._parts.clock.now()
@@ -125,8 +115,11 @@ class TurnTaker:
         reach("turn.before_invoke")
         self._in_flight[spec.agent_id] += 1
         try:
-            async with asyncio.timeout(None if math.isinf(limit_seconds) else limit_seconds):
-                reply = await self._invoke(call)
+            if limit_seconds > 0:
+                async with asyncio.timeout(None if math.isinf(limit_seconds) else limit_seconds):
+                    reply = await self._invoke(call)
+            else:
+                reply = TurnReply(error=_out_of_time(step.task_id), sent=False, loader="")
         except TimeoutError:
             reply = TurnReply(error=_out_of_time(step.task_id), sent=True, loader="")
         finally:
@@ -143,6 +136,10 @@ class TurnTaker:
         """Tell what turns cost, once their event is stored: told earlier, it would only delay that."""
         for record in turns:
             self._parts.spawn(self._settle(record))
+
+    async def give_back(self, lease: LeaseInfo) -> None:
+        """Let go of a lease under which nothing was sent."""
+        await self._release(lease.lease_id)
 
     def loads(self, workflow: Workflow) -> dict[str, float]:
         """Return how busy this process keeps the agents of a workflow's tasks, by task_id; 1 is all they take."""
@@ -239,7 +236,7 @@ class TurnTaker:
             error=reply.error,
             sent=reply.sent,
             lease=lease,
-            cost_microusd=_cost(reply, lease),
+            cost_microusd=bill_of(reply, lease),
             started_at=started_at,
             loader=reply.loader,
         )
@@ -253,8 +250,14 @@ class TurnTaker:
                 body = SettleLease(lease_id=lease, cost_microusd=record.cost_microusd).encode()
                 await self._parts.bus.call(subjects.endpoint("resources", "settle"), body)
             else:
-                body = ReleaseLease(lease_id=lease).encode()
-                await self._parts.bus.call(subjects.endpoint("resources", "release"), body)
+                await self._release(lease)
+        except EvolventError:
+            return
+
+    async def _release(self, lease: str) -> None:
+        try:
+            body = ReleaseLease(lease_id=lease).encode()
+            await self._parts.bus.call(subjects.endpoint("resources", "release"), body)
         except EvolventError:
             return
 
@@ -283,11 +286,3 @@ def _out_of_time(task_id: str) -> ErrorInfo:
 
 def _final(error: EvolventError) -> ErrorInfo:
     return error.info().model_copy(update={"retryable": False})
-
-
-def _cost(reply: TurnReply, lease: LeaseInfo) -> int:
-    if reply.reply is not None:
-        return cost_microusd(reply.reply.usage, lease.price, lease.held_microusd)
-    if not reply.sent or (reply.error is not None and reply.error.code in _UNBILLED):
-        return 0
-    return lease.held_microusd

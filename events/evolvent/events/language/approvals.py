@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from evolvent.events.language.progress import Progress
-from evolvent.events.language.state import Approval, CallState, RunState
+from evolvent.events.language.state import Approval, CallState, RunState, has_open_claim
 from evolvent.events.language.workflow import ApprovalPolicy, TaskKind
 from evolvent.events.messages.runs import SuspendReason, ToolOutcome, ToolRecord
 from evolvent.events.principal import ANONYMOUS
@@ -16,31 +16,39 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 def apply_approval(state: RunState, now: datetime) -> RunState:
     """Return the state after what a person said, or what their silence means by now."""
-    reason, answer = state.suspend_reason, state.approval
-    state = replace(state, approval=None)
-    if reason is SuspendReason.OUTCOME_UNKNOWN and answer is not None:
-        return _settled(state, answer)
-    if reason is SuspendReason.APPROVAL:
-        return _answered(state, answer, now)
-    return state
+    for answer in state.answers:
+        is_outcome = tells_outcome(state, answer.task_id, answer.outcome)
+        state = _settled(state, answer) if is_outcome else _answered(state, answer)
+    return replace(_after_silence(state, now), answers=(), suspend_reason=None)
+
+
+def tells_outcome(state: RunState, task_id: str | None, outcome: str | None) -> bool:
+    """Say whether an answer is about a call whose end is unknown, and not about an approval that is pending, too."""
+    if state.suspend_reason is not SuspendReason.OUTCOME_UNKNOWN:
+        return False
+    return outcome is not None or task_id not in pending_approvals(state)
+
+
+def asked_outcome(state: RunState, task_id: str | None = None) -> str | None:
+    """Return the task whose call somebody is asked about: the first with one that nobody has told the end of."""
+    names = state.tasks if task_id is None else (task_id,)
+    return next((name for name in names if name in state.tasks and has_open_claim(state.tasks[name])), None)
 
 
 def _settled(state: RunState, answer: Approval) -> RunState:
-    """Settle the calls whose end was unknown."""
-    told = [
-        _told(call, answer, happened=outcome == "happened")
-        for task in state.tasks.values()
-        for call in task.calls
-        if call.claim is not None
-        and call.record is None
-        and (outcome := answer.outcome or ("happened" if answer.approved else "failed")) != "did_not_happen"
-    ]
-    tasks = state.tasks
-    if answer.outcome == "did_not_happen":
-        tasks = {name: replace(task, calls=tuple(_freed(call) for call in task.calls)) for name, task in tasks.items()}
-    progress = Progress(replace(state, tasks=tasks, suspend_reason=None))
-    for record in told:
-        progress.tool(record)
+    """Settle the call whose end was unknown, and that was asked about."""
+    name = asked_outcome(state, answer.task_id)
+    if name is None:
+        return state
+    outcome = answer.outcome or ("happened" if answer.approved else "failed")
+    task = state.tasks[name]
+    if outcome == "did_not_happen":
+        freed = replace(task, calls=tuple(_freed(call) for call in task.calls))
+        return Progress(replace(state, tasks={**state.tasks, name: freed})).state()
+    progress = Progress(state)
+    for call in task.calls:
+        if call.claim is not None and call.record is None:
+            progress.tool(_told(call, answer, happened=outcome == "happened"))
     return progress.state()
 
 
@@ -50,19 +58,26 @@ def _freed(call: CallState) -> CallState:
     return replace(call, claim=None, claim_attempt=0, unknown_count=0, reconciled=False)
 
 
-def _answered(state: RunState, answer: Approval | None, now: datetime) -> RunState:
-    """Answer the approval task that was asked about, and those whose time has run out."""
+def _answered(state: RunState, answer: Approval) -> RunState:
+    """Answer the approval task that is named, or else the first one that this person may answer."""
+    for task_id in pending_approvals(state):
+        if answer.task_id in (None, task_id) and may_approve(approval_policy(state, task_id), answer.principal):
+            progress = Progress(state)
+            progress.answer(task_id, approved=answer.approved, by=answer.principal, note=answer.note)
+            return progress.state()
+    return state
+
+
+def _after_silence(state: RunState, now: datetime) -> RunState:
+    """Answer the approval tasks whose time has run out."""
     progress = Progress(state)
     for task_id in pending_approvals(state):
         task = state.tasks[task_id]
         policy = approval_policy(state, task_id)
-        if answer is not None and _speaks_of(answer, task_id) and may_approve(policy, answer.principal):
-            progress.answer(task_id, approved=answer.approved, by=answer.principal, note=answer.note)
-            answer = None
-        elif task.asked_at is not None and (now - task.asked_at).total_seconds() >= policy.timeout_seconds:
+        if task.asked_at is not None and (now - task.asked_at).total_seconds() >= policy.timeout_seconds:
             note = f"nobody answered within {policy.timeout_seconds:g} s"
             progress.answer(task_id, approved=policy.on_timeout == "approve", by="timeout", note=note)
-    return replace(progress.state(), suspend_reason=None)
+    return progress.state()
 
 
 def pending_approvals(state: RunState) -> list[str]:
@@ -95,10 +110,6 @@ def names_approver(state: RunState, task_id: str, principal: str) -> bool:
 def may_approve(policy: ApprovalPolicy, principal: str) -> bool:
     """Say whether somebody may answer: those who are named; and the operator, always."""
     return not policy.approvers or principal in policy.approvers or principal == ANONYMOUS
-
-
-def _speaks_of(answer: Approval, task_id: str) -> bool:
-    return answer.task_id in (None, task_id)
 
 
 def _told(call: CallState, answer: Approval, *, happened: bool) -> ToolRecord:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from evolvent.events.language.approvals import pending_approvals
+from evolvent.events.language.approvals import asked_outcome, pending_approvals
 from evolvent.events.language.endings import ending_of
 from evolvent.events.language.places import IDLE, Going, chosen
 from evolvent.events.language.state import CallState, RunState, TaskState
@@ -29,19 +29,20 @@ def decide(state: RunState, tools: Mapping[str, ToolSpec], going: Going = IDLE) 
         return ending
     claims: list[Claim] = []
     activities: list[Activity] = []
-    waits: list[Suspend] = []
+    waits: dict[str, Suspend] = {}
     for task_id in chosen(state, going, only_busy=ending is not None):
         for step in _steps(state, state.tasks[task_id], tools):
             if isinstance(step, Suspend):
-                waits.append(step)
+                waits[task_id] = step
             elif isinstance(step, Claim):
                 claims.append(step)
             else:
                 activities.append(step)
     if not claims and not activities and not going.busy:
-        waits += _asked(state)
-        if waits:
-            return Decision(suspend=waits[0])
+        first = asked_outcome(state) if waits else None
+        wait = waits.get(first or "", next(iter(waits.values()), None)) or _asked(state)
+        if wait is not None:
+            return Decision(suspend=wait)
     return Decision(claims=tuple(claims), activities=tuple(activities))
 
 
@@ -63,15 +64,15 @@ def _steps(state: RunState, task: TaskState, tools: Mapping[str, ToolSpec]) -> l
     return [_next_turn(state, task)] if task.task.kind is TaskKind.AGENT else []
 
 
-def _asked(state: RunState) -> list[Suspend]:
+def _asked(state: RunState) -> Suspend | None:
     """Return what a person is asked, where nothing else can go on."""
     names = pending_approvals(state)
     if not names:
-        return []
+        return None
     policy = state.tasks[names[0]].task.approval
     question = (policy.prompt if policy else "") or state.tasks[names[0]].task.description or "May the run go on?"
     say = f"`evolvent runs approve {state.run_id}` or `evolvent runs deny {state.run_id}`"
-    return [Suspend(SuspendReason.APPROVAL, f"{names[0]}: {question} Answer with {say}.")]
+    return Suspend(SuspendReason.APPROVAL, f"{names[0]}: {question} Answer with {say}.")
 
 
 def _next_turn(state: RunState, task: TaskState) -> TakeTurn:

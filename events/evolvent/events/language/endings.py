@@ -24,7 +24,7 @@ def ending_of(state: RunState) -> Decision | None:
     if state.attempt - state.suspensions > MAX_ATTEMPTS:  # each wait ends with a new owner, and is no crash
         message = f"The run was taken over {MAX_ATTEMPTS} times without coming to an end."
         return _failed(state, ErrorInfo(code="run.attempts", category=Category.SYSTEM, message=message))
-    if state.refusal is not None and not (state.refusal.policy == "cheaper_model" and state.refusal.cheaper_model):
+    if state.refusal is not None and state.refusal.goes_on_with is None:
         return _refused(state)
     if state.left or not state.tasks:
         return None

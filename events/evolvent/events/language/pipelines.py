@@ -8,15 +8,18 @@ they and its guards work on the whole list, and what follows waits for that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from evolvent.events.errors import ErrorInfo
+from evolvent.events.errors import Category, ErrorInfo
 from evolvent.events.language.scopes import item_name, items_of
 from evolvent.events.language.state import RunState, Stage, TaskState, TaskStatus
 from evolvent.events.language.workflow import ExecutionMode
 
 ITEMS_AHEAD = 8
+MAX_ITEMS = 10_000
 
 
 class PipelineSteps(ABC):
@@ -25,6 +28,7 @@ class PipelineSteps(ABC):
     _state: RunState
     tasks: dict[str, TaskState]
     _missing: dict[str, int]
+    _todo: deque[Callable[[], None]]
 
     @abstractmethod
     def let_run(self, task_id: str) -> None:
@@ -51,13 +55,19 @@ class PipelineSteps(ABC):
         else:
             size = self._stage(source).size
         self._missing.pop(name, None)
+        if size > MAX_ITEMS:
+            self.over(name, TaskStatus.FAILED, error=_too_many(name, size))
+            return
         self.tasks[name] = replace(task, status=TaskStatus.RUNNING, stage=Stage(size, source))
-        for follower in self._state.workflow.dependents.get(name, ()):
-            if self._may_stream(follower, name):
-                self.expand(follower, name)
+        self._todo.append(lambda: self._expand_followers(name))
         self._pump(name)
         if not size:
             self.over(name, TaskStatus.DONE, output=[])
+
+    def _expand_followers(self, name: str) -> None:
+        for follower in self._state.workflow.dependents.get(name, ()):
+            if self._may_stream(follower, name):
+                self.expand(follower, name)
 
     def item_over(self, item: str) -> None:
         """Take in that an item is over: the next may come, here, in the stage after it and in the one before."""
@@ -128,3 +138,8 @@ class PipelineSteps(ABC):
 
     def _set(self, name: str, stage: Stage) -> None:
         self.tasks[name] = replace(self.tasks[name], stage=stage)
+
+
+def _too_many(name: str, size: int) -> ErrorInfo:
+    message = f"Task {name!r} would take {size} items one by one, and {MAX_ITEMS} is the most; filter them first."
+    return ErrorInfo(code="task.items", category=Category.VALIDATION, message=message)

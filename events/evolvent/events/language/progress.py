@@ -2,7 +2,8 @@
 
     WAITING ─dependencies done▶ RUNNING ─output, transformed and guarded▶ DONE
                                    └─out of tries, or a guard▶ FAILED ─▶ its dependents SKIPPED
-    a failure in a workflow with a takeover: all that is not over is SKIPPED, and the agent takes over
+    a failure in a workflow with a takeover: all that is not over is SKIPPED, and the agent takes over. A task with a
+    claimed call goes on until that call is told: the agent must know of its effect, so it begins after it
 
 Steps cost O(degree of the task), not O(size of the workflow). Items of a pipeline stage go one at a time; a stage that
 is ITEMS_AHEAD of the slowest that lives on it waits.
@@ -22,7 +23,15 @@ from evolvent.events.language.learning.programs import bind
 from evolvent.events.language.pipelines import PipelineSteps
 from evolvent.events.language.references import as_text
 from evolvent.events.language.scopes import as_data, scope_of
-from evolvent.events.language.state import CallState, RunState, TaskState, TaskStatus
+from evolvent.events.language.state import CallState, RunState, TaskState, TaskStatus, has_open_claim
+from evolvent.events.language.task_errors import (
+    bad_calls,
+    size_problem,
+    too_large,
+    too_many_turns,
+    unresolved,
+    unsaid,
+)
 from evolvent.events.language.transforms import transform
 from evolvent.events.language.workflow import Task, TaskKind, Workflow
 from evolvent.events.messages.runs import ToolOutcome, ToolRecord, TurnRecord
@@ -48,8 +57,11 @@ class Progress(PipelineSteps):
 
     def state(self) -> RunState:
         """Return the new state, after all that was set off."""
-        while self._todo:
-            self._todo.popleft()()
+        self._do()
+        if self._reason is not None:  # else nothing is left, and no step may look at every task that is active
+            for name in [n for n in self._active if self._is_left(n) and not has_open_claim(self.tasks[n])]:
+                self.over(name, TaskStatus.SKIPPED)
+            self._do()
         return replace(
             self._state,
             tasks=self.tasks,
@@ -61,6 +73,10 @@ class Progress(PipelineSteps):
             deoptimized=self._reason,
             output_bytes=self._bytes,
         )
+
+    def _do(self) -> None:
+        while self._todo:
+            self._todo.popleft()()
 
     def begin(self, workflow: Workflow) -> None:
         """Take up the tasks of a workflow."""
@@ -81,14 +97,14 @@ class Progress(PipelineSteps):
         self._begun[record.task_id] = None
         reply = record.reply
         if reply is None:
-            self._after_failure(task, record.error or _unsaid())
+            self._after_failure(task, record.error or unsaid())
             return
         calls = tuple(CallState(call) for call in reply.tool_calls)
         task = self.tasks[record.task_id] = replace(task, tries=0, calls=(*task.calls, *calls))
         if not calls:
             self._finish(task, self._said(task, reply.text or ""))
         elif sum(1 for turn in task.turns if turn.reply is not None) >= task.task.max_turns:
-            self._fail(record.task_id, _too_many_turns(task.task))
+            self._fail(record.task_id, too_many_turns(task.task))
 
     def tool(self, record: ToolRecord) -> None:
         """Take in a tool call that ended."""
@@ -98,10 +114,13 @@ class Progress(PipelineSteps):
         if record.outcome is ToolOutcome.UNKNOWN or task.status is not TaskStatus.RUNNING:
             return
         self._begun[record.task_id] = None
-        if task.task.kind is TaskKind.AGENT:
+        if self._is_left(record.task_id):
+            if task.task.kind is TaskKind.TOOL and record.outcome is ToolOutcome.OK:
+                self.over(record.task_id, TaskStatus.DONE, output=record.result)
+        elif task.task.kind is TaskKind.AGENT:
             self._after_repairs(task)
         elif record.outcome is ToolOutcome.ERROR:
-            self._after_failure(task, record.error or _unsaid())
+            self._after_failure(task, record.error or unsaid())
         else:
             self._finish(task, record.result)
 
@@ -133,12 +152,7 @@ class Progress(PipelineSteps):
             case TaskKind.COMPUTE:
                 self._bound(task, lambda output: self._finish(self.tasks[task_id], _value(task.task, output)))
             case TaskKind.WORKFLOW:
-                message = (
-                    f"Task {task_id!r} names workflow {task.task.workflow!r}, which was not resolved at the start."
-                )
-                self._fail(
-                    task_id, ErrorInfo(code="workflow.unresolved", category=Category.VALIDATION, message=message)
-                )
+                self._fail(task_id, unresolved(task.task))
             case _:
                 pass
 
@@ -149,12 +163,13 @@ class Progress(PipelineSteps):
         self._active.pop(task_id, None)
         self._begun.pop(task_id, None)
         self._missing.pop(task_id, None)
+        if status is TaskStatus.DONE and (task.stage is None or task.task.transformations):
+            self._bytes += len(as_text(output)) if len(self._state.workflow.tasks) > 1 else 0
         if task.item_of is not None:
             self._todo.append(lambda: self.item_over(task_id))
             return
         self._left -= 1
         if status is TaskStatus.DONE:
-            self._bytes += len(as_text(output)) if len(self._state.workflow.tasks) > 1 else 0
             self._todo.append(lambda: self._release(task_id))
             return
         if status is TaskStatus.FAILED:
@@ -177,6 +192,10 @@ class Progress(PipelineSteps):
             arguments = bind(task.task, scope_of(self._state, self.tasks, task=task))
         except EvolventError as error:
             self._fail(task.task.task_id, error.info())
+            return
+        large = size_problem(arguments, self._bytes)
+        if large is not None:
+            self._fail(task.task.task_id, too_large(task.task.task_id, large))
             return
         then(arguments)
 
@@ -213,7 +232,7 @@ class Progress(PipelineSteps):
     def _after_repairs(self, task: TaskState) -> None:
         repairs = sum(1 for c in task.calls if c.record and c.record.error and c.record.error.code in _REPAIRABLE)
         if repairs >= MAX_REPAIRS:
-            self._fail(task.task.task_id, _bad_calls(repairs))
+            self._fail(task.task.task_id, bad_calls(repairs))
 
     def _fail(self, task_id: str, error: ErrorInfo) -> None:
         self.over(task_id, TaskStatus.FAILED, error=error)
@@ -239,15 +258,20 @@ class Progress(PipelineSteps):
         self._todo.clear()
         self._failed.clear()
         for name, task in self.tasks.items():
-            if not task.status.is_over:
+            if not task.status.is_over and not has_open_claim(task):
                 self.tasks[name] = replace(task, status=TaskStatus.SKIPPED)
-        self._active.clear()
-        self._begun.clear()
+                self._active.pop(name, None)
+                self._begun.pop(name, None)
         self._missing.clear()
-        self._left = 1
+        self._left = 1 + sum(1 for name in self._active if self.tasks[name].item_of is None)
         self.tasks[takeover.task_id] = TaskState(takeover)
         self.let_run(takeover.task_id)
         return True
+
+    def _is_left(self, task_id: str) -> bool:
+        """Say whether a task is one of those that its workflow was left with."""
+        takeover = self._state.workflow.takeover
+        return self._reason is not None and takeover is not None and task_id != takeover.task_id
 
 
 def _with_record(call: CallState, record: ToolRecord) -> CallState:
@@ -261,22 +285,3 @@ def _with_record(call: CallState, record: ToolRecord) -> CallState:
 def _value(task: Task, computed: dict[str, Any]) -> Any:
     """A compute task of the one argument `output` has that as its output."""
     return computed["output"] if set(task.arguments) | set(task.bindings) == {"output"} else computed
-
-
-def _unsaid() -> ErrorInfo:
-    return ErrorInfo(code="task.failed", category=Category.AGENT, message="It failed, and nobody said why.")
-
-
-def _unresolved(task: Task) -> ErrorInfo:
-    message = f"Task {task.task_id!r} names workflow {task.workflow!r}, which was not resolved at the start."
-    return ErrorInfo(code="workflow.unresolved", category=Category.VALIDATION, message=message)
-
-
-def _too_many_turns(task: Task) -> ErrorInfo:
-    message = f"Task {task.task_id!r} took {task.max_turns} model turns without an answer."
-    return ErrorInfo(code="agent.turns", category=Category.AGENT, message=message)
-
-
-def _bad_calls(repairs: int) -> ErrorInfo:
-    message = f"The model asked {repairs} times for tools that it does not have, or with arguments they do not take."
-    return ErrorInfo(code="agent.bad_calls", category=Category.AGENT, message=message)

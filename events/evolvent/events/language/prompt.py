@@ -12,7 +12,6 @@ from evolvent.events.language.references import Scope, as_text
 from evolvent.events.language.scopes import scope_of
 from evolvent.events.language.state import CallState, RunState, TaskState
 from evolvent.events.language.tools import ToolSpec
-from evolvent.events.language.workflow import TaskKind
 from evolvent.events.messages.runs import ToolRecord
 
 _OVERHEAD_BYTES = 16
@@ -95,7 +94,7 @@ def _primer(state: RunState, task: TaskState) -> list[ChatMessage]:
         for number, call in enumerate(
             call
             for name, other in state.tasks.items()
-            if other.task.kind is TaskKind.TOOL and name != task.task.task_id
+            if name != task.task.task_id
             for call in other.calls
             if call.record is not None
         )

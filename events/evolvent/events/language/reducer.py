@@ -89,7 +89,7 @@ def suspend(state: RunState, reason: SuspendReason, *, number: int, at: datetime
 def _beheaded(state: RunState, event: AnyRunEvent) -> RunState:
     """Return the state after an event of a journal whose beginning was purged, or is not yet written."""
     match event:
-        case WorkflowSuspended():
+        case WorkflowSuspended() if event.state:
             return replace(load_state(event.state), status=RunStatus.SUSPENDED)
         case WorkflowResumed() | CancelRequested() | ApprovalGiven() | Final():
             return _headline(state, event)
@@ -109,7 +109,7 @@ def _headline(state: RunState, event: AnyRunEvent) -> RunState:
             return replace(state, cancel=event)
         case ApprovalGiven() if state.status is not RunStatus.RUNNING:
             answer = Approval(event.approved, event.principal, event.outcome, event.result, event.note, event.task_id)
-            return replace(state, approval=answer)
+            return replace(state, answers=(*state.answers, answer))
         case ToolClaimed():
             return _claim(state, event)
         case BudgetRefused():
@@ -129,6 +129,7 @@ def _start(state: RunState, event: WorkflowStarted) -> RunState:
     state = replace(
         state,
         cancel=state.cancel if is_ours else None,
+        answers=(),
         status=RunStatus.RUNNING,
         attempt=event.attempt,
         started=event,
@@ -144,7 +145,7 @@ def _fall_back(state: RunState) -> RunState:
     assert state.started is not None
     if state.fell_back or state.started.fallback is None:
         return state
-    state = replace(state, fell_back=True, failed=(), left=0, active={}, begun={}, missing={})
+    state = replace(state, fell_back=True, deoptimized=None, failed=(), left=0, active={}, begun={}, missing={})
     progress = Progress(state)
     progress.begin(state.workflow)
     return progress.state()
@@ -153,7 +154,7 @@ def _fall_back(state: RunState) -> RunState:
 def _resume(state: RunState, event: WorkflowResumed) -> RunState:
     if event.state is not None and state.started is None:
         restored = load_state(event.state)
-        state = replace(restored, cancel=state.cancel or restored.cancel, approval=state.approval or restored.approval)
+        state = replace(restored, cancel=state.cancel or restored.cancel, answers=(*restored.answers, *state.answers))
     paused = state.paused_seconds
     if state.suspended_at is not None:
         paused += max(0.0, (event.occurred_at - state.suspended_at).total_seconds())

@@ -110,6 +110,11 @@ class Refusal:
     policy: str
     cheaper_model: str | None = None
 
+    @property
+    def goes_on_with(self) -> str | None:
+        """The model that the task goes on with; None where the policy lets the run end or wait."""
+        return self.cheaper_model if self.policy == "cheaper_model" else None
+
 
 @dataclass(frozen=True, slots=True)
 class Approval:
@@ -147,7 +152,7 @@ class RunState:
     fell_back: bool = False
     output_bytes: int = 0
     cancel: CancelRequested | None = None
-    approval: Approval | None = None
+    answers: tuple[Approval, ...] = ()
     refusal: Refusal | None = None
     is_late: bool = False
     suspensions: int = 0
@@ -172,14 +177,22 @@ _DERIVED: Final = ("active", "begun", "missing", "left")
 
 
 def dump_state(state: RunState) -> dict[str, Any]:
-    """Return the state as the JSON that a suspended event carries."""
+    """Return the state as the JSON that a suspended event carries. A task that its workflow holds is not held twice."""
     data: dict[str, Any] = _ADAPTER.dump_python(state, mode="json", exclude_none=True, exclude=set(_DERIVED))
+    known = _documents(state.started)
+    for name, task in data["tasks"].items():
+        if state.tasks[name].task == known.get(name):
+            del task["task"]
     return data
 
 
 def load_state(data: dict[str, Any]) -> RunState:
     """Return the state that `dump_state` wrote."""
-    state = _ADAPTER.validate_python({name: value for name, value in data.items() if name not in _DERIVED})
+    started = WorkflowStarted.model_validate(data["started"]) if data.get("started") else None
+    known = _documents(started)
+    held = {n: task if "task" in task else {**task, "task": known[n]} for n, task in data.get("tasks", {}).items()}
+    given = {name: value for name, value in data.items() if name not in _DERIVED}
+    state = _ADAPTER.validate_python({**given, "started": started, "tasks": held})
     tasks = state.tasks
     waiting = {name: task for name, task in tasks.items() if task.status is TaskStatus.WAITING}
     return replace(
@@ -191,9 +204,23 @@ def load_state(data: dict[str, Any]) -> RunState:
     )
 
 
+def _documents(started: WorkflowStarted | None) -> dict[str, Task]:
+    """Return the tasks that a run's first event holds, by task_id."""
+    if started is None:
+        return {}
+    workflows = [workflow for workflow in (started.workflow, started.fallback) if workflow is not None]
+    whole = [*(w.takeover for w in workflows if w.takeover is not None), *(t for w in workflows for t in w.tasks)]
+    return {task.task_id: task for task in whole}
+
+
 def has_begun(task: TaskState) -> bool:
     """Say whether a task has a turn or a call behind it, or a claim."""
     return bool(task.turns) or any(call.record is not None or call.claim is not None for call in task.calls)
+
+
+def has_open_claim(task: TaskState) -> bool:
+    """Say whether a task has a call that may have taken effect, and nobody has told how it ended."""
+    return any(call.claim is not None and call.record is None for call in task.calls)
 
 
 def _missing(task: TaskState, tasks: dict[str, TaskState]) -> int:

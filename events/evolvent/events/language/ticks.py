@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -89,8 +89,7 @@ def compose(
         return Deoptimized(**common, reason=after.deoptimized)
     if decision.claims:
         return ToolClaimed(**common, claims=tuple(step.claim for step in decision.claims))
-    if tick.refusal is not None and tick.refusal.cheaper_model is not None:
-        model = tick.refusal.cheaper_model
+    if tick.refusal is not None and (model := tick.refusal.goes_on_with) is not None:
         return BudgetRefused(**common, error=tick.refusal.error, task_id=tick.refusal.task_id, model=model)
     if tick.turns:
         failed = all(turn.reply is None for turn in tick.turns)
@@ -105,6 +104,17 @@ def split(tick: Tick) -> tuple[Tick | None, Tick]:
     if tick.turns:
         return Tick(turns=tick.turns[:1]), replace(tick, turns=tick.turns[1:])
     return Tick(tools=tick.tools[:1]), replace(tick, tools=tick.tools[1:])
+
+
+def shortened(event: RunEvent) -> Iterator[RunEvent]:
+    """Give an event that is too large again, ever shorter, as long as it says the same about its run.
+
+    A suspended run that is too large to be told whole goes on from its journal alone; a run that ended badly says why.
+    """
+    if isinstance(event, WorkflowSuspended):
+        yield event.model_copy(update={"state": {}})
+    if isinstance(event, Final) and event.error is not None:
+        yield event.model_copy(update={"output": None})
 
 
 def give_up(state: RunState, tick: Tick, error: ErrorInfo, stamp: Stamp) -> RunEvent:
