@@ -24,6 +24,7 @@ from evolvent.events.messages.runs import (
     Deoptimized,
     Final,
     RunEvent,
+    ServedBy,
     ToolClaimed,
     ToolCompleted,
     ToolRecord,
@@ -31,6 +32,7 @@ from evolvent.events.messages.runs import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowStarted,
     WorkflowSuspended,
 )
 
@@ -151,7 +153,7 @@ def _final(state: RunState, finish: Finish, common: dict[str, Any], stamp: Stamp
         seconds = (stamp.now - started.occurred_at).total_seconds()
         totals = totals.model_copy(update={"duration_seconds": max(0.0, round(seconds, 6))})
         common |= {
-            "served_by": started.routing.served_by,
+            "served_by": _served_by(state, started),
             "user_id": started.request.user_id,
             "principal": started.principal,
             "goal": started.goal,
@@ -168,6 +170,12 @@ def _final(state: RunState, finish: Finish, common: dict[str, Any], stamp: Stamp
         totals=totals,
         cost_usd=totals.cost_microusd / 1e6,
     )
+
+
+def _served_by(state: RunState, started: WorkflowStarted) -> ServedBy:
+    """Say who served: an automation that handed over did not, its agent did."""
+    routed = started.routing.served_by
+    return ServedBy.AGENT if routed is ServedBy.AUTOMATION and state.deoptimized is not None else routed
 
 
 def _suspended(state: RunState, wait: Suspend, common: dict[str, Any], stamp: Stamp) -> WorkflowSuspended:
