@@ -16,6 +16,7 @@ from evolvent.events.errors import Category, ErrorInfo, EvolventError
 from evolvent.events.fault_points import reach
 from evolvent.events.journal import Journal, UnreadableJournal
 from evolvent.events.messages.calls import JournalPage, RunQuery
+from evolvent.events.messages.platform import AutomationPromoted, AutomationRolledBack
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.service import Consume, Endpoint, Listener, Service
 from evolvent.events.streams import COMMANDS, REQUESTS, RUNS, DurableSpec, durables
@@ -23,6 +24,7 @@ from evolvent.events.subjects import Priority
 from evolvent.orchestrator.ask_bridge import AskBridge
 from evolvent.orchestrator.commands_inbox import CommandsInbox, apply_all
 from evolvent.orchestrator.intake import Intake
+from evolvent.orchestrator.routing.automations import POLL_SECONDS
 from evolvent.orchestrator.routing.router import Router, Sources
 from evolvent.orchestrator.run_actor import Superseded
 from evolvent.orchestrator.run_desk import Refused, RunDesk
@@ -36,6 +38,7 @@ from evolvent.storage.agents import AgentStore
 from evolvent.storage.runs import RunStore
 
 _JOURNAL_PAGE_BYTES = 600 * 1024
+_LEARNT = tuple(subjects.event(kind.TYPE) for kind in (AutomationPromoted, AutomationRolledBack))
 _HEARTBEATS_PER_ACK_WAIT = 0.3
 """Three heartbeats may be lost before another orchestrator takes a run over."""
 
@@ -64,6 +67,7 @@ class AgentOrchestrator(Service):
         self._journal = Journal(bus)
         parts = RunParts(bus, self._journal, tools, self.clock, self.settings, self.instance, self.spawn)
         router = Router(bus, agents, self.clock, wait_seconds=self.settings.service_wait_seconds)
+        self._automations = agents.automations if isinstance(agents, Sources) else None
         self._desk = RunDesk(parts, router, runs, urgency or Urgency())
         self._commands = CommandsInbox(bus, self._journal, runs, self.clock, owner=self.instance)
         self._ask = AskBridge(bus, self._journal, runs, self.clock)
@@ -82,8 +86,8 @@ class AgentOrchestrator(Service):
         return (Consume(self._durables["orchestrator_commands"], self._on_commands, batch=16),)
 
     def listeners(self) -> Mapping[str, Listener]:
-        """Hear nudges."""
-        return {subjects.ALL_NUDGES: self._on_nudge}
+        """Hear nudges, and that something learnt came into use or went out of it."""
+        return {subjects.ALL_NUDGES: self._on_nudge, **dict.fromkeys(_LEARNT, self._on_learnt)}
 
     async def on_start(self) -> None:
         """Learn what run_ids are made from, and look out for requests that nobody will ever take."""
@@ -91,6 +95,9 @@ class AgentOrchestrator(Service):
         if self._catalog is not None:
             await self._catalog.store_builtin()
         self.spawn(self.every(SWEEP_SECONDS, self.sweep))
+        if self._automations is not None:
+            self.spawn(self._automations.refresh())
+            self.spawn(self.every(POLL_SECONDS, self._automations.refresh))
         self.bus.on_reconnect.append(self._desk.forget_namespace)
 
     async def start(self) -> None:
@@ -163,6 +170,10 @@ class AgentOrchestrator(Service):
 
     def _on_nudge(self, message: CoreMessage) -> None:
         self._desk.nudge(message.subject.rsplit(".", 1)[1])
+
+    def _on_learnt(self, _: CoreMessage) -> None:
+        if self._automations is not None:
+            self.spawn(self._automations.refresh())
 
     async def _read_journal(self, call: Call) -> bytes:
         query = RunQuery.decode(call.data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import SecretStr
@@ -28,6 +28,7 @@ from evolvent.orchestrator.llm.pricing import PriceTable
 from evolvent.orchestrator.logs.opening import TOOL_MODULE, log_source
 from evolvent.orchestrator.logs.source import RESOURCE, LogSource
 from evolvent.orchestrator.resource_manager import ResourceManager
+from evolvent.orchestrator.routing.automations import LearntAutomations
 from evolvent.orchestrator.routing.router import Sources
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.tools.registry import ToolSettings
@@ -38,9 +39,11 @@ from evolvent.platform.metrics import Metrics
 from evolvent.platform.settings import Settings
 from evolvent.platform.unconfigured_model import UnconfiguredModel
 from evolvent.storage.agents import AgentStore
+from evolvent.storage.automations import AutomationStore
 from evolvent.storage.blobs import BlobStore
 from evolvent.storage.database import Databases
 from evolvent.storage.ledger import Ledger
+from evolvent.storage.live_automations import LiveAutomations
 from evolvent.storage.recorder import Recorder
 from evolvent.storage.runs import RunStore
 from evolvent.storage.workflow_records import WorkflowRecords
@@ -134,9 +137,10 @@ def _orchestrator(bus: NatsBus, shared: Shared) -> Service:
     settings = shared.settings.orchestrator
     tools = shared.tools()
     catalog = _catalog(bus, shared, tools)
+    sources = Sources.of(shared.databases, shared.clock, catalog.tools)
     return AgentOrchestrator(
         bus,
-        Sources.of(shared.databases, shared.clock, catalog.tools),
+        replace(sources, automations=_automations(shared, tools)),
         shared.runs(),
         tools,
         settings=settings,
@@ -144,6 +148,16 @@ def _orchestrator(bus: NatsBus, shared: Shared) -> Service:
         catalog=catalog,
         urgency=Urgency(WorkflowRecords(shared.databases.records), load_rules(settings.adaptation_rules)),
     )
+
+
+def _automations(shared: Shared, tools: ToolRegistry) -> LearntAutomations | None:
+    """Return what serves by what was learnt; whoever trusts writes without a person need not confirm each."""
+    learning = shared.settings.learning
+    if not learning.enabled:
+        return None
+    definitions = shared.databases.definitions
+    live = LiveAutomations(definitions, AutomationStore(definitions, shared.clock))
+    return LearntAutomations(live, tools.offered_to)
 
 
 def _catalog(bus: NatsBus, shared: Shared, tools: ToolRegistry) -> WorkflowCatalog:

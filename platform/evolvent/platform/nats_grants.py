@@ -81,7 +81,11 @@ def service_account_grants() -> tuple[Grant, ...]:
                 f"$JS.API.STREAM.MSG.DELETE.{REQUESTS}",
                 f"$JS.API.STREAM.INFO.{COMMANDS}",
             ),
-            subscribe=(subjects.ALL_ASK, subjects.ALL_RUNS, _ALL_NUDGES),
+            subscribe=(
+                *(subjects.ALL_ASK, subjects.ALL_RUNS, _ALL_NUDGES),
+                # What comes into use, or goes out of it, serves or stops serving at once.
+                *(subjects.event("automation_promoted"), subjects.event("automation_rolled_back")),
+            ),
         ),
         _service(
             "loader",

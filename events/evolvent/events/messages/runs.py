@@ -151,6 +151,10 @@ class RoutingDecision(BaseModel):
     runner_up_scores: dict[str, float] = {}
     automations: tuple[str, ...] = ()
     """What was learnt and serves this run, each as `ID@VERSION`."""
+    abstained: str | None = None
+    """Why no automation serves it although there are some: one of a few words; `reason` says it in full."""
+    match_seconds: float | None = None
+    """How long it took to find that out."""
 
 
 class RunEvent(Envelope):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from evolvent.events.clock import Clock
 from evolvent.events.errors import ErrorInfo, EvolventError, NotFound
 from evolvent.events.language.agents import AgentSpec
+from evolvent.events.language.learning.matching import Abstained
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.language.workflow import Workflow
 from evolvent.events.messages.requests import Request
@@ -30,6 +31,7 @@ from evolvent.storage.database import Databases
 from evolvent.storage.workflows import WorkflowStore
 
 _NAMED = "named in the request"
+_LONGEST_REASON = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,25 @@ class Route:
 class Automations(Protocol):
     """Workflows that were learnt: whether one of them serves a request."""
 
-    async def route(self, request: Request, goal: str) -> Route | None:
-        """Return where an automation takes a request; None where none accepts it."""
+    async def route(self, request: Request, goal: str, agent: AgentSpec) -> Route | Abstained | None:
+        """Return where an automation takes a request that this agent would serve, or why none does.
+
+        None: nothing was ever learnt that it could have been.
+        """
+
+    async def refresh(self) -> None:
+        """Take in what has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What routing is decided from. Without workflows none can be named or meant; without records all agents equal."""
+    """What routing is decided from. Without workflows none can be named or meant; without records all are equal."""
 
     agents: AgentStore
     records: AgentRecords | None = None
     workflows: WorkflowStore | None = None
     tools: Callable[[], Mapping[str, ToolSpec]] | None = None
+    automations: Automations | None = None
 
     @classmethod
     def of(
@@ -88,13 +97,13 @@ class Router:
         clock: Clock,
         *,
         wait_seconds: float,
-        automations: Automations | None = None,
     ) -> None:
         sources = sources if isinstance(sources, Sources) else Sources(sources)
         pool = AgentPool(bus, sources.agents, sources.records, clock)
+        self._clock = clock
         self._candidates = Candidates(bus, sources.agents, pool, clock, wait_seconds=wait_seconds)
         self._staffing = Staffing(self._candidates)
-        self._automations = automations
+        self._automations = sources.automations
         self._resolver: WorkflowResolver | None = None
         self._intents: IntentDesk | None = None
         if sources.workflows is not None:
@@ -109,13 +118,29 @@ class Router:
             if request.agent_id is not None:
                 spec = await self._candidates.named(request.agent_id)
                 return Route(_decision(ServedBy.AGENT, spec.agent_id, _NAMED), spec)
-            if self._automations is not None and (served := await self._automations.route(request, goal)) is not None:
-                return served
-            return await self._meant(request, goal) or await self._best(request, goal)
+            return await self._unnamed(request, goal)
         except EvolventError as error:
             served_by = ServedBy.WORKFLOW if request.workflow is not None else ServedBy.AGENT
             chosen = request.workflow or request.agent_id or GENERALIST
             return Route(_decision(served_by, chosen, "could not be routed"), error=error.info())
+
+    async def _unnamed(self, request: Request, goal: str) -> Route:
+        """Return where a request goes that names nobody."""
+        choice = await self._ranked(request, goal) if self._automations is not None else None
+        learnt: Route | Abstained | None = None
+        began = self._clock.monotonic()
+        if self._automations is not None and choice is not None:
+            learnt = await self._automations.route(request, goal, choice[0][0].spec)
+        seconds = round(self._clock.monotonic() - began, 6)
+        if isinstance(learnt, Route) and choice is not None:
+            agent = choice[0][0]
+            said = {"runner_up": agent.spec.agent_id, "runner_up_scores": agent.scores, "match_seconds": seconds}
+            return _noted(learnt, said)
+        route = await self._meant(request, goal) or await self._best(request, goal, choice)
+        if not isinstance(learnt, Abstained):
+            return route
+        reason = f"{route.decision.reason}; no automation: {learnt.reason[:_LONGEST_REASON]}"
+        return _noted(route, {"reason": reason, "abstained": learnt.code, "match_seconds": seconds})
 
     async def _resolve(self, name: str) -> Resolved:
         if self._resolver is None:
@@ -159,19 +184,30 @@ class Router:
         )
         return replace(route, decision=decision)
 
-    async def _best(self, request: Request, goal: str) -> Route:
-        """Choose among the goal's agents; a goal without any is served by those of `default`.
+    async def _ranked(self, request: Request, goal: str) -> tuple[list[Scored], str] | None:
+        """Return the agents that could serve, best first, and of which goal they are; None where there are none.
 
-        So requests that invent goals spawn no agents: only `default` gets a generalist by itself.
+        A goal without any is served by those of `default`.
         """
         for whose in dict.fromkeys((goal, DEFAULT_GOAL)):
             candidates = await self._candidates.of(whose, request.user_id)
             if candidates:
-                ranked = rank(candidates, request.message)
-                return Route(_chosen(ranked, whose), ranked[0].spec)
+                return rank(candidates, request.message), whose
+        return None
+
+    async def _best(self, request: Request, goal: str, choice: tuple[list[Scored], str] | None) -> Route:
+        """Choose the best agent; only `default` gets a generalist by itself, so that invented goals spawn no agents."""
+        choice = choice or await self._ranked(request, goal)
+        if choice is not None:
+            ranked, whose = choice
+            return Route(_chosen(ranked, whose), ranked[0].spec)
         spec = await self._candidates.generalist()
         reason = f"no agent for goal {goal!r} yet: a generalist was spawned"
         return Route(_decision(ServedBy.AGENT, spec.agent_id, reason), spec)
+
+
+def _noted(route: Route, said: dict[str, object]) -> Route:
+    return replace(route, decision=route.decision.model_copy(update=said))
 
 
 def _decision(served_by: ServedBy, chosen: str, reason: str) -> RoutingDecision:

@@ -1,0 +1,150 @@
+"""Serves requests by what was learnt: one look into a library in memory, made anew beside the work when it changes.
+
+Whatever is wrong with what was learnt, requests go on as if it were not there. Shown in use by
+tests/integration/test_serving_automations.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from evolvent.events.language.agents import AgentSpec
+from evolvent.events.language.learning.automation import Automation, needs_confirmation
+from evolvent.events.language.learning.library import Library
+from evolvent.events.language.learning.matching import Abstained
+from evolvent.events.language.learning.templates import Template, parse_template
+from evolvent.events.language.tools import ToolSpec
+from evolvent.events.messages.requests import Request
+from evolvent.events.messages.runs import RoutingDecision, ServedBy
+from evolvent.orchestrator.routing.router import Route
+from evolvent.storage.live_automations import Key, LiveAutomations
+
+POLL_SECONDS = 1.0
+_log = structlog.get_logger("automations")
+ToolsOf = Callable[[AgentSpec, str], Iterable[ToolSpec]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    """What was read and what was made of it."""
+
+    revision: int = -1
+    automations: Mapping[Key, tuple[str, Automation]] = field(default_factory=dict)
+    library: Library = field(default_factory=lambda: Library.of(()))
+
+
+class LearntAutomations:
+    """Routes requests to live automations.
+
+    Args:
+        source: what is live.
+        tools_of: the tools that an agent is offered for a goal, as they are now.
+        serves_unlooked: whether requests may be served that write although some word of them is looked at by nothing.
+    """
+
+    def __init__(self, source: LiveAutomations, tools_of: ToolsOf, *, serves_unlooked: bool = False) -> None:
+        self._source = source
+        self._tools_of = tools_of
+        self._serves_unlooked = serves_unlooked
+        self._stock = _Stock()
+        self._refreshing = asyncio.Lock()
+        self._complained: set[str] = set()
+
+    @property
+    def library(self) -> Library:
+        """What requests are looked up in now."""
+        return self._stock.library
+
+    async def route(self, request: Request, goal: str, agent: AgentSpec) -> Route | Abstained | None:
+        """Return where an automation takes a request that this agent would serve, or why none does."""
+        try:
+            return self._routed(request, goal, agent)
+        except Exception as error:  # noqa: BLE001  # the agent serves, whatever is wrong with what was learnt
+            self._complain("a request could not be looked up", error)
+            return None
+
+    async def refresh(self) -> None:
+        """Read what has changed, if anything has, and make the library anew beside the work."""
+        async with self._refreshing:
+            try:
+                await self._refresh()
+            except Exception as error:  # noqa: BLE001  # what was known stays in use
+                self._complain("what was learnt could not be read", error)
+
+    def _routed(self, request: Request, goal: str, agent: AgentSpec) -> Route | Abstained | None:
+        library, scope = self._stock.library, (goal, agent.agent_id)
+        if scope not in library.index.scopes:
+            return None
+        if request.context or request.parameters or request.workflow or request.agent_id not in (None, agent.agent_id):
+            return Abstained("the request brings more than words", "more_than_words")
+        tools = {spec.name: spec for spec in self._tools_of(agent, goal)}
+        found = library.serve(request.message, scope, tools=tools)
+        if isinstance(found, Abstained):
+            return found
+        if any(each.spec_hash and each.spec_hash != agent.spec_hash for each in found.automations):
+            return Abstained("it was learnt from another version of the agent", "agent_changed")
+        if needs_confirmation(found.automations) and not self._serves_unlooked:
+            return Abstained("it would write, and some word of the request is looked at by nothing", "unconfirmed")
+        labels = tuple(f"{each.automation_id}@{each.version}" for each in found.automations)
+        name = found.workflow.name
+        reason = "learnt: every word of the request is known"
+        decision = RoutingDecision(served_by=ServedBy.AUTOMATION, chosen=name, reason=reason, automations=labels)
+        return Route(decision, workflow=found.workflow, agents={agent.agent_id: agent}, params=found.params)
+
+    async def _refresh(self) -> None:
+        before = self._stock
+        revision = await self._source.revision()
+        if revision == before.revision:
+            return
+        keys = await self._source.keys()
+        kept = {key: known for key, known in before.automations.items() if keys.get(key) == known[0]}
+        documents = await self._source.documents(keys.keys() - kept.keys())
+        small_talk = await self._source.small_talk()
+        automations, library, broken = await asyncio.to_thread(_made, kept, keys, documents, small_talk)
+        self._stock = _Stock(revision, automations, library)
+        for what, error in broken:
+            self._complain(what, error)
+        _log.info("library", revision=revision, automations=len(automations), templates=library.index.size)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """Say it once: what is broken stays so, and is met at every request."""
+        said = f"{what}: {type(error).__name__}"
+        if said not in self._complained:
+            self._complained.add(said)
+            _log.warning(what, error=str(error)[:300], then="requests go on without it")
+
+
+_Read = tuple[dict[Key, tuple[str, Automation]], Library, list[tuple[str, Exception]]]
+
+
+def _made(
+    kept: Mapping[Key, tuple[str, Automation]],
+    keys: Mapping[Key, str],
+    documents: Mapping[Key, str],
+    small_talk: Iterable[Mapping[str, Any]],
+) -> _Read:
+    """Read the new documents and index everything; what cannot be read is left out, and said."""
+    automations = dict(kept)
+    broken: list[tuple[str, Exception]] = []
+    for key, document in documents.items():
+        try:
+            automation = Automation.model_validate_json(document)
+            Library.of([automation])
+            automations[key] = (keys[key], automation)
+        except (ValidationError, re.error) as error:
+            broken.append((f"automation {key[0]}@{key[1]} cannot be read", error))
+    said: list[Template] = []
+    for each in small_talk:
+        try:
+            said.append(parse_template(each))
+        except ValidationError as error:
+            broken.append(("a template of small talk cannot be read", error))
+    ordered = [automations[key][1] for key in sorted(automations)]
+    return automations, Library.of(ordered, said), broken
