@@ -141,7 +141,36 @@ async def test_nested_workflows_and_the_fallback_are_laid_out(desk: Desk) -> Non
     assert route.workflow is not None
     assert route.fallback is not None
     assert [t.task_id for t in route.workflow.tasks] == ["out/@params", "out/in", "out"]
-    assert [t.task_id for t in route.fallback.tasks] == ["in/@params", "in/in", "in"]
+    assert [t.task_id for t in route.fallback.tasks] == ["fallback/in/@params", "fallback/in/in", "fallback/in"]
+
+
+async def test_no_task_of_a_fallback_has_the_id_of_one_before_it(desk: Desk) -> None:
+    look = Task(task_id="fallback", kind=TaskKind.TOOL, tool="look", arguments={"n": "${params.n}"})
+    then = Task(task_id="then", agent_id="a", instructions="${tasks.fallback.output}", dependencies=("fallback",))
+    takes = {"type": "object", "properties": {"n": {"type": "integer", "default": 3}, "m": {"type": "integer"}}}
+    await desk.agent("a")
+    output = {"told": "${tasks.then.output}", "n": "${params.n}"}
+    await desk.put(look, then, name="plan_b", parameters=takes, output=output)
+    await desk.put(look, then, fallback_workflow="plan_b", parameters=takes)
+    route = await desk.router.route(Request(workflow="report"), "default")
+    assert route.workflow is not None
+    assert route.fallback is not None
+    assert not set(route.workflow.by_id) & set(route.fallback.by_id)
+    first, second = route.fallback.tasks
+    assert first.arguments == {"n": "${params.n}"}
+    assert second.dependencies == (first.task_id,)
+    assert route.fallback.output == {"told": f"${{tasks.{second.task_id}.output}}", "n": "${params.n}"}
+    assert route.params == {"n": 3}
+
+
+async def test_a_workflow_that_no_run_could_be_told_is_refused_before_it_is_laid_out(desk: Desk) -> None:
+    await desk.agent("a")
+    await desk.put(Task(task_id="long", agent_id="a", instructions="x" * 400_000), name="inner")
+    tasks = [Task(task_id=f"t{n}", kind=TaskKind.WORKFLOW, workflow="inner") for n in range(2000)]
+    await desk.put(*tasks)
+    route = await desk.router.route(Request(workflow="report"), "default")
+    assert route.error is not None
+    assert (route.error.code, "bytes" in route.error.message) == ("workflow.invalid", True)
 
 
 async def test_workflows_that_contain_each_other_are_refused_with_the_circle(desk: Desk) -> None:

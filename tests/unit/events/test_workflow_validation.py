@@ -129,6 +129,23 @@ def test_a_type_nobody_registered_is_fine_where_its_capability_is_there() -> Non
     assert problems(made({**A, "agent_type": "risk_1"}), agents=AGENTS) == []
 
 
+@pytest.mark.parametrize(
+    ("takeover", "code", "words"),
+    [
+        ({"task_id": "a"}, "duplicate", "id is that of a task"),
+        ({"task_id": "t", "kind": "tool", "tool": "search"}, "kind", "kind tool"),
+        ({"task_id": "t", "dependencies": ["a"]}, "takeover", "by itself"),
+        ({"task_id": "t/u"}, "task_id", "t/u"),
+        ({"task_id": "t", "agent_id": "nobody"}, "agent.unknown", "nobody"),
+    ],
+)
+def test_an_agent_takes_over_alone(takeover: dict[str, Any], code: str, words: str) -> None:
+    found = problems(made(A, takeover=takeover), agents=AGENTS)
+    assert codes(found) == [code]
+    assert words in str(found[0])
+    assert found[0].where.startswith("takeover")
+
+
 def test_references_reach_everything_upstream_not_only_the_next() -> None:
     chain = made(A, {"task_id": "b", "dependencies": ["a"]},
                  {"task_id": "c", "dependencies": ["b"], "instructions": "${tasks.a.output}"})  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from evolvent.events.language import graph
@@ -45,6 +46,7 @@ def problems(
         found += _agent_problems(task, agents)
         found += _transformation_problems(task)
         found += _timeout_problems(task, workflow)
+    found += _takeover_problems(workflow, tools, agents)
     if not cycles:
         found += _time_problems(workflow)
     if workflows is not None:
@@ -184,6 +186,25 @@ def _timeout_problems(task: Task, workflow: Workflow) -> Iterator[Problem]:
         what = f"Its timeout of {task.timeout_seconds:g} s is longer than the workflow's"
         remedy = "Shorten it, or give the workflow more."
         yield Problem(_at(task), f"{what} {workflow.timeout_seconds:g} s.", remedy, "timeout.unreachable")
+
+
+def _takeover_problems(
+    workflow: Workflow, tools: Mapping[str, ToolSpec] | None, agents: Mapping[str, AgentSpec] | None
+) -> Iterator[Problem]:
+    """An agent takes over alone, from a workflow that is left: it waits for nothing, and is none of its tasks."""
+    task = workflow.takeover
+    if task is None:
+        return
+    found = [*_shape_problems(task), *_tool_problems(task, tools), *_agent_problems(task, agents)]
+    if task.kind is not TaskKind.AGENT:
+        found.append(Problem("", f"It is a task of kind {task.kind}.", "Say `kind: agent`.", "kind"))
+    if task.task_id in workflow.by_id:
+        found.append(Problem("", "Its id is that of a task.", "Give it its own task_id.", "duplicate"))
+    if task.dependencies or task.bindings or task.guards or task.mode is not None:
+        remedy = "Take its dependencies, bindings, guards and mode out."
+        found.append(Problem("", "It begins when the others are left, by itself.", remedy, "takeover"))
+    for problem in found:
+        yield replace(problem, where=f"takeover {task.task_id!r:.80}")
 
 
 def _time_problems(workflow: Workflow) -> Iterator[Problem]:

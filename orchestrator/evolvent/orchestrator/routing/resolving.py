@@ -18,7 +18,7 @@ from evolvent.events.language.json_schemas import bind_parameters
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.language.validation import ensure_valid
 from evolvent.events.language.workflow import Workflow
-from evolvent.orchestrator.workflows.inlining import inline, nested_names
+from evolvent.orchestrator.workflows.inlining import inline, nested_names, set_apart
 from evolvent.storage.workflows import WorkflowStore
 
 K = TypeVar("K")
@@ -89,8 +89,9 @@ class WorkflowResolver:
         tools = self._tools() if self._tools is not None else None
         for each in (workflow, *others.values()):
             ensure_valid(each, tools, workflows={**others, workflow.name: workflow})
+        flat = inline(workflow, others)
         fallback = others.get(workflow.fallback_workflow or "")
-        return Resolved(label, inline(workflow, others), inline(fallback, others) if fallback is not None else None)
+        return Resolved(label, flat, set_apart(inline(fallback, others), flat) if fallback is not None else None)
 
 
 def parameters_of(resolved: Resolved, given: Mapping[str, object]) -> dict[str, object]:

@@ -6,7 +6,8 @@ The task `outer` that runs a workflow with the task `inner` becomes three kinds 
     outer/inner     the nested tasks; those without dependencies wait for `outer/@params`
     outer           a compute task: the nested output, with the transformations and guards of the task
 
-Limits (workers, deadline, fallback, takeover) are those of the outermost workflow.
+Limits (workers, deadline, fallback, takeover) are those of the outermost workflow. A fallback is put under a path of
+its own, too: its run keeps what was done before it, and no two tasks of a run may have one id.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from evolvent.events.envelope import MAX_MESSAGE_BYTES
 from evolvent.events.language.json_paths import parse_path, show_path
 from evolvent.events.language.json_schemas import misfits
 from evolvent.events.language.references import references_in
@@ -24,6 +26,7 @@ from evolvent.events.language.validation import MAX_NESTING, MAX_TASKS
 from evolvent.events.language.workflow import NO_TASK_TIMEOUT_SECONDS, ExecutionMode, Task, TaskKind, Workflow
 from evolvent.events.language.workflow_problems import Problem, WorkflowInvalid
 
+FALLBACK = "fallback"
 PARAMETERS = "@params"
 """No task_id that anybody may write holds an @."""
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
@@ -38,6 +41,8 @@ class _Flat:
     tasks: list[Task] = field(default_factory=list)
     context: dict[str, Any] = field(default_factory=dict)
     context_of: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    size: int = 0
 
 
 def inline(workflow: Workflow, known: Mapping[str, Workflow]) -> Workflow:
@@ -53,6 +58,30 @@ def inline(workflow: Workflow, known: Mapping[str, Workflow]) -> Workflow:
     _lay_out(flat, workflow, "", (workflow.name,))
     context = {**flat.context, **workflow.context}
     return workflow.model_copy(update={"tasks": tuple(flat.tasks), "context": context})
+
+
+def set_apart(fallback: Workflow, workflow: Workflow) -> Workflow:
+    """Return the flat fallback of a flat workflow with all its tasks under a path of their own.
+
+    Raises:
+        WorkflowInvalid: it is an automation, whose programs name their steps.
+    """
+    if any(task.bindings or task.guards for task in fallback.tasks):
+        what = f"{fallback.name!r} is an automation, which goes to its own agent and is nobody's fallback."
+        problem = Problem(
+            "fallback_workflow", what, "Name the workflow that it was learnt from.", "workflow.automation"
+        )
+        raise WorkflowInvalid([problem], name=workflow.name)
+    is_taken = any(task.task_id.partition("/")[0] == FALLBACK for task in workflow.tasks)
+    prefix = f"@{FALLBACK}" if is_taken else FALLBACK
+    takeover = fallback.takeover
+    return fallback.model_copy(
+        update={
+            "tasks": tuple(_under(task, prefix) for task in fallback.tasks),
+            "takeover": _under(takeover, prefix) if takeover is not None else None,
+            "output": _rewrite(fallback.output, prefix, nested=False),
+        }
+    )
 
 
 def nested_names(workflow: Workflow) -> tuple[str, ...]:
@@ -84,6 +113,10 @@ def _lay_out_nested(flat: _Flat, task: Task, trail: tuple[str, ...]) -> None:
             what = f"{name!r} and {flat.context_of[key]!r} have different context {key!r}."
             _refuse(flat, Problem(where, what, f"Set {key!r} in the context of the outer one.", "workflow.context"))
         flat.context_of.setdefault(key, name)
+    flat.size += flat.sizes.setdefault(name, len(nested.model_dump_json()))
+    if flat.size > MAX_MESSAGE_BYTES:
+        what = f"With its nested workflows it has more than {MAX_MESSAGE_BYTES} bytes, which no run can be told."
+        _refuse(flat, Problem(where, what, "Shorten their texts, or split the workflow.", "too_large"))
     flat.tasks.append(_parameters(task, nested))
     inside = nested.model_copy(update={"tasks": tuple(_within(inner, task) for inner in nested.tasks)})
     _lay_out(flat, inside, task.task_id, (*trail, name))
@@ -119,17 +152,23 @@ def _moved(task: Task, workflow: Workflow, root: Workflow, prefix: str) -> Task:
     mode: ExecutionMode | None = task.mode or workflow.mode
     if task.mode is None and (mode is root.mode or root.mode is ExecutionMode.SEQUENTIAL):
         mode = None  # where one task goes at a time, a nested one does not go beside others
+    moved = _under(task, prefix, nested=True)
+    return moved.model_copy(
+        update={"dependencies": moved.dependencies or (f"{prefix}/{PARAMETERS}",), "mode": mode},
+    )
+
+
+def _under(task: Task, prefix: str, *, nested: bool = False) -> Task:
     approval = task.approval
     if approval is not None:
-        approval = approval.model_copy(update={"prompt": _rewrite(approval.prompt, prefix)})
+        approval = approval.model_copy(update={"prompt": _rewrite(approval.prompt, prefix, nested=nested)})
     return task.model_copy(
         update={
             "task_id": f"{prefix}/{task.task_id}",
-            "instructions": _rewrite(task.instructions, prefix),
-            "arguments": _rewrite(task.arguments, prefix),
+            "instructions": _rewrite(task.instructions, prefix, nested=nested),
+            "arguments": _rewrite(task.arguments, prefix, nested=nested),
             "approval": approval,
-            "dependencies": tuple(f"{prefix}/{name}" for name in task.dependencies) or (f"{prefix}/{PARAMETERS}",),
-            "mode": mode,
+            "dependencies": tuple(f"{prefix}/{name}" for name in task.dependencies),
         }
     )
 
@@ -180,25 +219,25 @@ def _result(task: Task, nested: Workflow) -> Task:
     )
 
 
-def _rewrite(value: Any, prefix: str) -> Any:
-    """Return a JSON value whose references lead to the same from outside the nested workflow."""
+def _rewrite(value: Any, prefix: str, *, nested: bool = True) -> Any:
+    """Return a JSON value whose references lead to the same from outside; a `nested` workflow has its own params."""
     if isinstance(value, str):
-        return _TOKEN.sub(lambda match: _rewritten(match, prefix), value)
+        return _TOKEN.sub(lambda match: _rewritten(match, prefix, nested=nested), value)
     if isinstance(value, dict):
-        return {key: _rewrite(child, prefix) for key, child in value.items()}
+        return {key: _rewrite(child, prefix, nested=nested) for key, child in value.items()}
     if isinstance(value, list | tuple):
-        return [_rewrite(child, prefix) for child in value]
+        return [_rewrite(child, prefix, nested=nested) for child in value]
     return value
 
 
-def _rewritten(match: re.Match[str], prefix: str) -> str:
+def _rewritten(match: re.Match[str], prefix: str, *, nested: bool) -> str:
     text = match.group(1)
     if text is None:
         return match.group()
     path = parse_path(text.strip())
     if path[:1] == ("tasks",) and len(path) > 1:
         return f"${{{show_path(('tasks', f'{prefix}/{path[1]}', *path[2:]))}}}"
-    if path[:1] == ("params",):
+    if nested and path[:1] == ("params",):
         return f"${{{show_path(('tasks', f'{prefix}/{PARAMETERS}', 'output', *path[1:]))}}}"
     return match.group()
 
