@@ -109,6 +109,7 @@ def _evolvent(stack: ExitStack, case: Case, folder: Path, durability: str) -> Ru
     overrides: dict[str, Any] = {**RAISED, "durability": durability}
     log = folder / "evolvent.log"
     if case.kind == "own":
+        overrides["tools"] = {"modules": ["benchmarks.parts.nothing_tool"]}
         command = [sys.executable, "-m", "benchmarks.parts.platform_process", str(folder), json.dumps(overrides)]
         started = [_spawn(stack, command, log)]
     else:

@@ -31,8 +31,17 @@ def test_a_tiny_round_beside_the_floor_loses_no_run(case: str) -> None:
     assert ratios[case]["throughput_ratio"] > 0
 
 
+def test_small_workflows_of_every_shape_run_to_their_end_beside_the_floor() -> None:
+    done = bench("workflows", "--sizes", "3,12", "--rounds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    runs = {(line["shape"], line["tasks"]) for line in lines if line["kind"] == "workflow"}
+    assert runs == {(shape, size) for shape in ("floor", "wide", "deep", "diamond") for size in (3, 12)}
+    assert all(line["plan_ms"] > 0 for line in lines if line["kind"] == "engine")
+
+
 def test_the_benchmarks_are_listed() -> None:
-    assert bench("--list").stdout.split() == ["floor_j", "requests"]
+    assert bench("--list").stdout.split() == ["floor_j", "requests", "workflows"]
 
 
 def test_a_benchmark_that_is_not_there_is_named_in_the_refusal() -> None:

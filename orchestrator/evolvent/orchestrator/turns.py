@@ -141,10 +141,11 @@ class TurnTaker:
         """Let go of a lease under which nothing was sent."""
         await self._release(lease.lease_id)
 
-    def loads(self, workflow: Workflow) -> dict[str, float]:
-        """Return how busy this process keeps the agents of a workflow's tasks, by task_id; 1 is all they take."""
+    def loads(self, workflow: Workflow, ready: Iterable[str]) -> dict[str, float]:
+        """Return how busy this process keeps the agents of a workflow's ready tasks; 1 is all they take."""
         most = self._parts.settings.agent_max_concurrent_tasks
-        return {t.task_id: self._in_flight[t.agent_id] / most for t in workflow.tasks if t.agent_id is not None}
+        agents = {name: workflow.by_id[name].agent_id for name in ready}
+        return {name: self._in_flight[agent] / most for name, agent in agents.items() if agent is not None}
 
     def offered(self, state: RunState, task_id: str) -> frozenset[str]:
         """Return the names of the tools that a task may call: those its agent was offered, or its own one."""

@@ -19,7 +19,7 @@ from evolvent.events.language.workflow import ExecutionMode, Workflow
 from evolvent.storage.workflow_records import WorkflowRecords
 
 _log = structlog.get_logger(__name__)
-Loads = Callable[[Workflow], Mapping[str, float]]
+Loads = Callable[[Workflow, Sequence[str]], Mapping[str, float]]
 
 
 class RuleInvalid(EvolventError):
@@ -45,7 +45,7 @@ class Urgency:
         def order(current: Workflow, ready: Sequence[str]) -> Sequence[str]:
             if current is not workflow:
                 return ready
-            return ready_order(workflow, ready, known, loads=loads(workflow), rules=self._rules)
+            return ready_order(workflow, ready, known, loads=loads(workflow, ready), rules=self._rules)
 
         return order
 

@@ -1,0 +1,174 @@
+"""The sections of the report that need no platform, in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.parts.learning import baselines, dialogues, overhead, safety
+from benchmarks.parts.learning.profiles import PROFILES, Profile
+from benchmarks.parts.learning.replay import Replay, figures, of_first, of_learnt_kinds, split, together
+from benchmarks.parts.learning.rows import Row
+from support.learning_bed import airline, beds
+from support.learning_bed.bed import Bed
+from support.learning_bed.retail import world as shop_world
+
+PUBLIC = "public_retail"
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured. Everything follows from the seed.
+
+    Attributes:
+        count: Requests of each bed; None are all that a bed has (public: 250; own: 300).
+        shuffles: Orders in which the public requests are gone through from nothing.
+        splits: Halvings of each bed, one half learnt from and the other served.
+        redrawn: Shop requests drawn anew, served with what 300 others taught.
+        negatives: Edited requests of each bed.
+        templates, runs: Sizes at which matching and the learner are measured.
+        scopes: Agents that the learner's runs are spread over.
+        live: Requests of each bed through a platform; 0 leaves it out.
+    """
+
+    profiles: tuple[Profile, ...] = tuple(PROFILES.values())
+    beds: tuple[str, ...] = ()
+    seed: int = 0
+    count: int | None = None
+    shuffles: int = 5
+    splits: int = 10
+    redrawn: int = 2500
+    negatives: int = 3000
+    templates: tuple[int, ...] = (100, 10_000)
+    runs: tuple[int, ...] = (10_000, 100_000)
+    scopes: int = 50
+    live: int = 250
+
+    def quick(self) -> Plan:
+        """Less of everything: for a look, and to be sure that nothing is broken."""
+        small = {"shuffles": 1, "splits": 1, "redrawn": 60, "negatives": 70, "scopes": 2, "live": 40}
+        names = self.beds[-1:] if PUBLIC not in self.beds else (PUBLIC,)
+        count = 60 if self.count is None else self.count
+        return replace(self, **small, beds=names, count=count, templates=(100, 1000), runs=(1000,))
+
+
+def there() -> tuple[str, ...]:
+    """The beds that can be used here; the public requests first."""
+    return (*((PUBLIC,) if shop_world.is_there() else ()), *beds.domains())
+
+
+def made(name: str, plan: Plan) -> Bed:
+    """A bed of the plan."""
+    if name == PUBLIC:
+        return of_first(beds.shuffled(beds.public_retail(), seed=plan.seed), plan.count)
+    return beds.bed(name, seed=plan.seed, count=plan.count or 300)
+
+
+def cold(plan: Plan, tell: Tell) -> Iterator[Row]:
+    """From nothing, each bed once, and the public requests in several orders."""
+    for profile in plan.profiles:
+        for name in plan.beds:
+            for seed in range(plan.seed, plan.seed + (plan.shuffles if name == PUBLIC else 1)):
+                tell(f"cold start of {name}, {profile.name}, order {seed}")
+                yield _cold(replace_seed(name, plan, seed), profile, seed)
+
+
+def replace_seed(name: str, plan: Plan, seed: int) -> Bed:
+    """The bed in another order: the same public requests, or others drawn."""
+    return made(name, replace(plan, seed=seed))
+
+
+def _cold(bed: Bed, profile: Profile, seed: int) -> Row:
+    replay = Replay(bed, profile)
+    first, second = replay.cold()
+    values = figures(together((first, second)), second) | {
+        "to_confirm": replay.to_confirm,
+        "learner_ms_per_run": round(replay.learner_cpu / max(1, replay.runs) * 1e3, 2),
+    }
+    return Row("cold", "offline", values, profile.name, bed.name, seed, _examples(first.wrong_ones + second.wrong_ones))
+
+
+def frozen(plan: Plan, tell: Tell) -> Iterator[Row]:
+    """Learn from half of a bed, serve the other half, learn nothing meanwhile."""
+    for profile in plan.profiles:
+        for name in plan.beds:
+            for seed in range(plan.seed, plan.seed + (plan.splits if name == PUBLIC else min(2, plan.splits))):
+                tell(f"frozen split of {name}, {profile.name}, split {seed}")
+                bed = made(name, plan)
+                learnt, asked = split(bed, seed)
+                yield _frozen("frozen", Replay(bed, profile), learnt, asked, seed)
+
+
+def redrawn(plan: Plan, tell: Tell) -> Iterator[Row]:
+    """Learn from shop requests drawn over its records, serve many others of the same grammar."""
+    if shop_world.is_there():
+        for profile in plan.profiles:
+            tell(f"shop requests drawn anew, {profile.name}")
+            bed = beds.bed(shop_world.NAME, seed=plan.seed, count=300 + plan.redrawn)
+            learnt, asked = bed.requests[:300], bed.requests[300:]
+            yield _frozen("redrawn", Replay(bed, profile), learnt, asked, plan.seed)
+
+
+def _frozen(section: str, replay: Replay, learnt: tuple, asked: tuple, seed: int) -> Row:  # type: ignore[type-arg]
+    replay.teach(learnt)
+    tally = replay.frozen(asked)
+    known = of_learnt_kinds(learnt, asked)
+    of_known = Replay(replay.bed, replay.profile)
+    of_known.serving = replay.serving
+    values = figures(tally) | {
+        "of_learnt_kinds": len(known),
+        "served_of_learnt_kinds_share": round(of_known.frozen(known).served / len(known), 4) if known else None,
+        "to_confirm": replay.to_confirm,
+    }
+    return Row(section, "offline", values, replay.profile.name, replay.bed.name, seed, _examples(tally.wrong_ones))
+
+
+def others(plan: Plan, tell: Tell) -> Iterator[Row]:
+    """The baselines, on the same requests in the same order."""
+    for name in plan.beds:
+        bed = made(name, plan)
+        tell(f"baselines on {name}")
+        for threshold in baselines.THRESHOLDS:
+            yield Row("semantic_cache", "offline", baselines.semantic_cache(bed, threshold), "", name, plan.seed)
+        for knows in (False, True):
+            values = baselines.plan_cache(bed, knows_intents=knows)
+            yield Row("plan_cache", "offline", values, "", name, plan.seed)
+
+
+def taught(plan: Plan, tell: Tell) -> Iterator[Replay]:
+    """Every bed with all that its requests teach, under the first profile."""
+    for name in plan.beds:
+        bed = made(name, plan)
+        tell(f"learning from all requests of {name}")
+        replay = Replay(bed, plan.profiles[0])
+        replay.teach(bed.requests)
+        yield replay
+
+
+def negatives(plan: Plan, replays: Sequence[Replay], tell: Tell) -> Iterator[Row]:
+    """Requests edited so that serving them would be wrong."""
+    for replay in replays:
+        tell(f"{plan.negatives} negatives of {replay.bed.name}")
+        yield safety.negatives(replay.bed, replay, count=plan.negatives, seed=plan.seed)
+
+
+def costs(plan: Plan, replays: Sequence[Replay], tell: Tell) -> Iterator[Row]:
+    """Matching and the learner at size."""
+    tell(f"matching among {plan.templates} templates")
+    yield from overhead.matching(replays, plan.templates, seed=plan.seed)
+    tell(f"the learner at {plan.runs} runs")
+    yield from overhead.learner(replays, plan.runs, seed=plan.seed, scopes=plan.scopes)
+
+
+def recorded(tell: Tell) -> Iterator[Row]:
+    """What recorded dialogues show; nothing where they are not here."""
+    if airline.is_there():
+        tell("recorded dialogues")
+        yield dialogues.shapes()
+        yield dialogues.full_serves()
+        yield dialogues.prefetching()
+
+
+def _examples(texts: Sequence[str]) -> dict[str, int | float | str | bool | None]:
+    return {f"wrong_{at}": text for at, text in enumerate(texts[:3])}
