@@ -17,7 +17,7 @@ from support.runs import NOW, RUN, envelope
 from evolvent.events.errors import Category, ErrorInfo
 from evolvent.events.language.decisions import decide
 from evolvent.events.language.learning.induced import NotLearnt
-from evolvent.events.language.learning.learner import LearningRules, Proposal, propose
+from evolvent.events.language.learning.learner import LearningRules, Memory, Proposal, propose_all
 from evolvent.events.language.learning.library import Library, Served
 from evolvent.events.language.learning.matching import Abstained
 from evolvent.events.language.learning.signature_store import SignatureStore
@@ -41,6 +41,8 @@ class Tally:
     agent: int = 0
     agent_wrong: int = 0
     deoptimized: int = 0
+    helped: int = 0
+    """Requests whose last step is left to the agent: it does it, with what was read."""
     tokens_all: int = 0
     tokens_spent: int = 0
     wrong_ones: list[str] = field(default_factory=list)
@@ -63,6 +65,7 @@ class ServingBed:
     library: Library = field(default_factory=lambda: Library.of(()))
     proposals: dict[str, Proposal] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.offline = Offline(self.bed.world, self.bed.agent, agent_id=f"bed_{self.bed.world.name}")
@@ -74,15 +77,14 @@ class ServingBed:
     def learn(self) -> None:
         """Do what the scheduled learner does."""
         tools = {name: tool.spec for name, tool in self.bed.world.tools.items()}
-        for signature in self.store.take_dirty():
-            if signature not in self.store or self.store[signature].is_filler:
-                continue
-            found = propose(self.store, signature, self.rules, now=self.offline.now, tools=tools)
-            if isinstance(found, NotLearnt):
+        dirty, now = self.store.take_dirty(), self.offline.now
+        found = propose_all(self.store, dirty, self.rules, now=now, tools=tools, memory=self.memory)
+        for signature, each in found.items():
+            if isinstance(each, NotLearnt):
                 self.proposals.pop(signature, None)
-                self.refusals[signature] = found.reason
+                self.refusals[signature] = each.reason
             else:
-                self.proposals[signature] = found
+                self.proposals[signature] = each
                 self.refusals.pop(signature, None)
         small = compile_small_talk(self.store, self.scope)
         self.library = Library.of([each.automation for each in self.proposals.values()], small)
@@ -103,6 +105,10 @@ class ServingBed:
         found = self.library.serve(request.text, self.scope)
         if isinstance(found, Abstained):
             tally.reasons[found.reason[:60]] += 1
+            self._by_agent(by_agent, tally, is_learning=is_learning)
+            return
+        if any(each.open_tools for each in found.automations):
+            tally.helped += 1
             self._by_agent(by_agent, tally, is_learning=is_learning)
             return
         outcome = play(self.bed.world, self.offline.desk, found, request.text)

@@ -129,14 +129,26 @@ def test_things_done_for_each_of_a_list_share_a_step() -> None:
     assert [(call.step, call.item) for call in clause.example.calls] == [("restart_each", at) for at in range(3)]
 
 
-def test_a_value_said_in_another_sentence_joins_the_two() -> None:
+def test_a_value_that_a_write_has_from_another_sentence_joins_the_two() -> None:
+    trace = run(
+        1,
+        "I am customer C-105. Cancel my sofa from IKEA, please.",
+        ("cancel", {"customer": "C-105", "item": "sofa", "shop": "IKEA"}, {}, Effect.KEYED),
+    )
+    assert only(trace).skeleton == "i am customer {a} . cancel my {b} from {c} , please"
+
+
+def test_what_a_read_introduced_is_context_of_the_other_sentence() -> None:
     trace = run(
         1,
         "I am customer C-105. Cancel my sofa, please.",
         ("list_orders", {"customer": "C-105"}, {"orders": [{"id": "o99", "item": "sofa"}]}, Effect.READ),
         ("cancel", {"order": "o99"}, {}, Effect.KEYED),
     )
-    assert only(trace).skeleton == "i am customer {a} . cancel my {b} , please"
+    who, what = extract(trace).clauses
+    assert (who.skeleton, who.introduces, who.shape) == ("i am customer {a}", ("list_orders",), "list_orders")
+    assert (what.skeleton, what.shape) == ("cancel my {a} , please", "cancel!")
+    assert [call.step for call in what.example.context] == ["list_orders"]
 
 
 def test_a_question_is_a_clause_with_reads_and_its_answer() -> None:

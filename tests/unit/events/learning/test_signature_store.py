@@ -71,7 +71,7 @@ def test_examples_of_one_run_stand_side_by_side() -> None:
     pairs = store.pairs(close, who)
     assert len(pairs) == 4
     assert all(one.example.calls[0].result["owner"] == two.example.calls[0].result["user"] for one, two in pairs)
-    assert pairs[0][0].guides == (who,)
+    assert pairs[0][0].introductions == (who,)
 
 
 def test_only_changed_signatures_are_dirty_and_only_once() -> None:

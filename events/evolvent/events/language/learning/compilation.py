@@ -53,6 +53,8 @@ class Pattern:
     tokens_saved: int = 0
     version: int = 1
     spec_hash: str = ""
+    words: str = ""
+    """The fixed words of all phrasings that taught it."""
 
 
 def compile_automation(
@@ -176,7 +178,7 @@ def _tainted(induced: Induced, sources: Sequence[Example], words: str) -> Iterat
 
 def _words(pattern: Pattern) -> str:
     """Return the fixed words of the request: what stands there came from the user."""
-    return " ".join(_texts(dict(pattern.template))).casefold()
+    return " ".join([pattern.words, *_texts(dict(pattern.template))]).casefold()
 
 
 def _constants(program: Program) -> Iterator[str]:

@@ -74,6 +74,8 @@ class Clause:
     """Signatures of the other clauses of the same run."""
     introductions: tuple[str, ...] = ()
     """Those of the companions that only introduce what others need, such as saying who one is."""
+    introduces: tuple[str, ...] = ()
+    """Its steps that others have as context."""
     extras: tuple[str, ...] = ()
     """Steps of the example that only ride along: reads that nothing consumed; they are no part of the signature."""
     spec_hash: str = ""

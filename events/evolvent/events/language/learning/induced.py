@@ -59,6 +59,8 @@ class Induced:
     open_steps: Mapping[str, str] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
     """The runs that the programs reproduce."""
+    context: tuple[str, ...] = ()
+    """The steps of another sentence, of which nearly every run had one: whoever asks has to say who that is."""
 
     @property
     def writes(self) -> tuple[InducedStep, ...]:

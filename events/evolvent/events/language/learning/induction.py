@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from evolvent.events.language.hashing import content_hash
 from evolvent.events.language.learning.candidates import Target
+from evolvent.events.language.learning.contexts import settled
 from evolvent.events.language.learning.counterexamples import excluded
 from evolvent.events.language.learning.examples import Example, StepCall
 from evolvent.events.language.learning.guards import Guard, programs_of
@@ -36,6 +37,7 @@ class _Study:
     steps: list[InducedStep] = field(default_factory=list)
     rivals: list[Rival] = field(default_factory=list)
     open_steps: dict[str, str] = field(default_factory=dict)
+    context: tuple[str, ...] = ()
 
 
 def induce(examples: Sequence[Example], *, skeleton: str = "") -> Induced | NotLearnt:
@@ -45,11 +47,12 @@ def induce(examples: Sequence[Example], *, skeleton: str = "") -> Induced | NotL
         examples: Runs side by side; disputed ones are counter-examples and never support.
         skeleton: The fixed words of the request template, which came from the user.
     """
+    examples, context = settled(examples)
     ordered = sorted(examples, key=lambda each: (each.run_id, content_hash(_plain(each))))
     good = [each for each in ordered if not each.is_disputed and each.calls][-MAX_EXAMPLES:]
     if len({each.run_id for each in good}) < MIN_RUNS:
         return NotLearnt(f"Fewer than {MIN_RUNS} undisputed runs show it.")
-    study = _Study([Sample(each) for each in good], skeleton)
+    study = _Study([Sample(each) for each in good], skeleton, context=context)
     order = _steps_in_order(good)
     for step in order:
         _study_step(step, study)
@@ -82,6 +85,7 @@ def _conclude(study: _Study, disputed: Sequence[Example]) -> Induced | NotLearnt
         misses=tuple(misses),
         open_steps=dict(study.open_steps),
         runs=tuple(sorted(runs)),
+        context=study.context,
     )
 
 
@@ -194,4 +198,5 @@ def _ignored(samples: Sequence[Sample], steps: Sequence[InducedStep], guards: Se
 
 def _plain(example: Example) -> list[object]:
     calls = [[call.step, call.item, call.tool, dict(call.arguments), call.result] for call in example.calls]
-    return [dict(example.slots), calls, example.answer, example.is_disputed]
+    context = [[call.step, dict(call.arguments), call.result] for call in example.context]
+    return [dict(example.slots), calls, example.answer, example.is_disputed, context]

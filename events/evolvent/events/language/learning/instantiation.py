@@ -15,7 +15,7 @@ from evolvent.events.language.hashing import content_hash
 from evolvent.events.language.learning.automation import Automation, AutomationStep
 from evolvent.events.language.learning.guards import Guard
 from evolvent.events.language.learning.nodes import Const, Program, Slot, Text, as_json, renamed, steps_of
-from evolvent.events.language.learning.placement import NotServed, Place, placed, placed_guard
+from evolvent.events.language.learning.placement import NotServed, Place, introduce, placed, placed_guard
 from evolvent.events.language.learning.programs import evaluate
 from evolvent.events.language.references import Scope
 from evolvent.events.language.workflow import (
@@ -80,7 +80,8 @@ def _workflow(parts: Sequence[tuple[Automation, Slots]], agent_id: str, name: st
     _refuse_misfits(parts)
     plan = _Plan([Place(number, automation, slots) for number, (automation, slots) in enumerate(parts)], {})
     plan.params = request_params(parts)
-    for place in plan.places:
+    introduce(plan.places)
+    for place in sorted(plan.places, key=lambda each: each.context is not None):
         for step in place.automation.steps:
             if not step.is_write and not step.is_late:
                 _add_reads(step, place, plan)

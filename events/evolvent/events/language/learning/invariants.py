@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from evolvent.events.language.learning.contexts import CONTEXT, READ
 from evolvent.events.language.learning.guards import (
     Between,
     Distinct,
@@ -49,7 +50,7 @@ class Rival(NamedTuple):
 def invariants(samples: Sequence[Sample], steps: Sequence[InducedStep], rivals: Sequence[Rival]) -> tuple[Guard, ...]:
     """Return the guards that hold in all the samples, the most telling first."""
     early = [step for step in steps if not step.is_late and not step.is_write]
-    reachable = {step.step for step in early}
+    reachable = {step.step for step in early} | CONTEXT
     found: dict[str, Guard] = {}
     for guard in _candidates(samples, steps, early, rivals):
         if isinstance(guard, OneOf) and any(sample.is_web(guard.value) for sample in samples):
@@ -99,7 +100,10 @@ def _is_bare(program: Program) -> bool:
 
 
 def _source(program: Program) -> Any:
-    return ("slot", program.name, program.path) if isinstance(program, Slot) else getattr(program, "step", "")
+    if isinstance(program, Slot):
+        return "slot", program.name, program.path
+    step = getattr(program, "step", "")
+    return READ if step in CONTEXT else step
 
 
 def _is_varied(program: Program, samples: Sequence[Sample]) -> bool:

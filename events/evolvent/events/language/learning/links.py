@@ -1,6 +1,6 @@
 """What ties the clauses of one request together: the order that one clause cancels is that of whom another one names.
 
-In the guards of a link, steps and slots of the other clause are written with `other:` before their name.
+In the guards of a link, steps of the other clause are written with `other:` before their name.
 """
 
 from __future__ import annotations
@@ -96,9 +96,8 @@ def _is_other(program: Program) -> bool:
 
 
 def _together(own: Example, other: Example) -> Sample:
-    """Return both clauses as one example; steps of groups and writes left out."""
-    slots = {**own.slots, **{f"{OTHER}{name}": text for name, text in other.slots.items()}}
-    sample = Sample(Example(own.run_id, slots))
+    """Return what both clauses read as one example; steps of groups and writes left out."""
+    sample = Sample(Example(own.run_id, {}))
     for prefix, example in (("", own), (OTHER, other)):
         for call in _reads(example):
             sample.learn_output(f"{prefix}{call.step}", call.result)

@@ -206,8 +206,12 @@ def _missing(reading: _Reading) -> str | None:
             return f"it was never asked for without `{min(lacking)}`"
         if template.needs and not any(present[each] > (each == template.signature) for each in template.needs):
             return f"`{template.skeleton}` was never asked for alone"
+        if template.introduced_by and not _is_introduced(template, reading):
+            return f"`{template.skeleton}` was never asked for without saying more"
         known.update(template.known)
         required.update(template.required)
+    if not any(template.is_asking for template, _ in reading if not template.is_filler):
+        return "nothing is asked for"
     for template, _ in reading:
         allowed = required if template.is_order else known
         if (
@@ -217,6 +221,11 @@ def _missing(reading: _Reading) -> str | None:
         ):
             return f"`{template.skeleton}` was never said beside it"
     return None
+
+
+def _is_introduced(template: Template, reading: _Reading) -> bool:
+    wanted = set(template.introduced_by)
+    return any(wanted & set(other.introduces) for other, _ in reading if other is not template)
 
 
 def _why(search: _Search, tokens: list[Token]) -> str:

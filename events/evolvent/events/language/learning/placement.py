@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.events.language.learning.automation import Automation
+from evolvent.events.language.learning.contexts import CONTEXT, READ
 from evolvent.events.language.learning.guards import Equal, Guard
 from evolvent.events.language.learning.links import OTHER
 from evolvent.events.language.learning.nodes import Each, Find, Items, Output, Program, Slot, renamed
@@ -29,6 +30,8 @@ class Place:
     automation: Automation
     slots: Mapping[str, str | Sequence[str]]
     tasks: dict[tuple[str, int | None], str] = field(default_factory=dict)
+    context: tuple[Place, str] | None = None
+    """The clause that introduces somebody, and its step that does."""
 
     def indexes(self, repeats: str | None) -> list[int | None]:
         """Return the repetitions of a step: one without a number, or one for each text of its group.
@@ -86,12 +89,46 @@ def placed(program: Program, place: Place, index: int | None, other: Place | Non
             return Items(items=tuple(bodies))
         if isinstance(part, Slot):
             return _slot(part, place, index, other)
+        if isinstance(part, Output) and part.step in CONTEXT:
+            return _introduced(part, place)
         if isinstance(part, Output | Find):
             where, step = _side(part.step, place, other)
             return part.model_copy(update={"step": where.task_of(step, index)})
         return None
 
     return renamed(program, change)
+
+
+def _introduced(part: Output, place: Place) -> Program:
+    """Return what another clause's read returned, or what it was asked with."""
+    if place.context is None:
+        raise ReferenceUnresolved("Nobody is introduced.")
+    where, step = place.context
+    if part.step == READ:
+        return part.model_copy(update={"step": where.task_of(step, None)})
+    made = next(each for each in where.automation.steps if each.step == step)
+    if len(part.path) != 1 or part.path[0] not in made.bindings:
+        raise ReferenceUnresolved(f"{step!r} is not asked with {part.path!r}.")
+    return placed(made.bindings[str(part.path[0])], where, None)
+
+
+def introduce(places: Sequence[Place]) -> None:
+    """Tell each clause that needs it which other clause introduces somebody.
+
+    Raises:
+        ReferenceUnresolved: none does, or two do.
+    """
+    for place in places:
+        wanted = place.automation.context
+        found = [
+            (other, step.step)
+            for other in places
+            for step in other.automation.steps
+            if other is not place and not other.automation.context and step.step in wanted and step.repeats is None
+        ]
+        if wanted and len(found) != 1:
+            raise ReferenceUnresolved(f"{place.automation.name} was never asked for without exactly one of {wanted}.")
+        place.context = found[0] if found else None
 
 
 def placed_guard(guard: Guard, place: Place, other: Place | None) -> Guard:

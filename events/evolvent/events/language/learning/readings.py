@@ -122,6 +122,7 @@ class Reader:
             if token.folded == words[0] and [each.folded for each in self.tokens[place : place + len(words)]] == words:
                 found.add(place + len(words))
         found.update(self._names(kind, place))
+        found.update(self._open(kind, place))
         yield from sorted(found)
 
     def text(self, start: int, end: int) -> str:
@@ -143,6 +144,16 @@ class Reader:
                     return
                 yield at + 1
             elif at == place or token.folded not in kind.connectors:
+                return
+
+    def _open(self, kind: SlotType, place: int) -> Iterator[int]:
+        for at in range(place, min(place + kind.words, len(self.tokens))):
+            token = self.tokens[at]
+            if token.folded in self.forbidden or token.kind not in ("word", "name", "number", "id", "punct"):
+                return
+            if token.kind != "punct":
+                yield at + 1
+            elif at == place or token.folded not in "-&+'/":
                 return
 
     def _after_comma(self, place: int) -> int:

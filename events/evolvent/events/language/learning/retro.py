@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.events.language.hashing import content_hash
+from evolvent.events.language.learning.contexts import of_steps
 from evolvent.events.language.learning.examples import Example
 from evolvent.events.language.learning.induced import Induced
 from evolvent.events.language.learning.induction import induce
@@ -70,7 +71,7 @@ def _verdict(induced: object, examples: Sequence[Example]) -> str | None:
         return "Some step is open and left to a model."
     worst: str | None = None
     for example in examples:
-        prediction = predict(induced.steps, induced.guards, example)
+        prediction = predict(induced.steps, induced.guards, of_steps(example, induced.context))
         if prediction.abstained is not None:
             worst = worst if worst == "" else prediction.abstained
         elif not is_right(prediction, example):

@@ -9,6 +9,7 @@ from typing import Any
 
 from evolvent.events.language.json_bounds import structured
 from evolvent.events.language.json_paths import Path
+from evolvent.events.language.learning.contexts import ASKED, READ
 from evolvent.events.language.learning.examples import Example, StepCall
 from evolvent.events.language.learning.nodes import Normal, Output, Override, Program, Slot, steps_of
 from evolvent.events.language.learning.programs import NORMALS, Repeated
@@ -42,6 +43,9 @@ class Sample:
 
     def __post_init__(self) -> None:
         self.scope = Scope(params=dict(self.example.slots), outputs=self._outputs)
+        for call in self.example.context:
+            self.learn_output(READ, call.result)
+            self.learn_output(ASKED, dict(call.arguments))
 
     @property
     def run_id(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from evolvent.events.language.hashing import content_hash
 from evolvent.events.language.learning.examples import Clause
 
 MAX_EXAMPLES = 64
@@ -48,6 +49,8 @@ class Signature:
     tools: tuple[str, ...]
     scope: tuple[str, str]
     is_filler: bool
+    work: str = ""
+    """What it does, whatever the words: a hash of whose it is, the calls' shape and their schemas."""
     examples: dict[str, tuple[str, Clause]] = field(default_factory=dict)
     backings: dict[str, Backing] = field(default_factory=dict)
 
@@ -65,7 +68,16 @@ class Signature:
 
 def blank(clause: Clause) -> Signature:
     """Return a signature like the clause's, of which nothing is known yet."""
-    return Signature(clause.signature, clause.skeleton, clause.shape, clause.tools, clause.scope, clause.is_filler)
+    called = sorted({(c.tool, c.schema_hash) for c in clause.example.calls if c.step not in clause.extras})
+    return Signature(
+        clause.signature,
+        clause.skeleton,
+        clause.shape,
+        clause.tools,
+        clause.scope,
+        clause.is_filler,
+        content_hash([list(clause.scope), clause.shape, called]),
+    )
 
 
 def keep_example(mine: Signature, key: str, at: str, clause: Clause) -> bool:

@@ -40,6 +40,7 @@ class SignatureStore:
     def __init__(self) -> None:
         self._signatures: dict[str, Signature] = {}
         self._by_skeleton: dict[tuple[tuple[str, str], str], set[str]] = {}
+        self._by_work: dict[str, set[str]] = {}
         self._dirty: set[str] = set()
 
     def __len__(self) -> int:
@@ -112,6 +113,7 @@ class SignatureStore:
             if not each.backings:
                 del self._signatures[name]
                 self._by_skeleton[each.scope, each.skeleton].discard(name)
+                self._by_work[each.work].discard(name)
         self._dirty |= touched
         return frozenset(touched)
 
@@ -127,8 +129,13 @@ class SignatureStore:
 
     def support(self, signature: str, since: datetime | None = None) -> Support:
         """Count who stands behind a signature, in a window of time or ever."""
+        return self.support_of((signature,), since)
+
+    def support_of(self, signatures: Iterable[str], since: datetime | None = None) -> Support:
+        """Count who stands behind any of several signatures; a run counts once."""
         start = "" if since is None else since.astimezone(UTC).isoformat()
-        backings = [each for each in self._signatures[signature].backings.values() if each.at >= start]
+        every = (each for name in signatures for each in self._signatures[name].backings.values())
+        backings = {each.run_id: each for each in every if each.at >= start}.values()
         good = [each for each in backings if not each.is_disputed]
         return Support(
             runs=len(good),
@@ -136,6 +143,10 @@ class SignatureStore:
             sessions=len({each.session for each in good}),
             disputed=len(backings) - len(good),
         )
+
+    def family(self, signature: str) -> tuple[str, ...]:
+        """Return the signatures that do the same calls, in other words or these."""
+        return tuple(sorted(self._by_work[self._signatures[signature].work]))
 
     def rivals(self, signature: str) -> list[str]:
         """Return signatures with the same words that did something else, or nothing."""
@@ -206,6 +217,7 @@ class SignatureStore:
             mine = replace(like, examples={}, backings={})
             self._signatures[name] = mine
             self._by_skeleton.setdefault((mine.scope, mine.skeleton), set()).add(name)
+            self._by_work.setdefault(mine.work, set()).add(name)
         return mine
 
     def _learn(self, clause: Clause, key: str, backing: Backing) -> bool:

@@ -31,21 +31,46 @@ def extract(trace: Trace) -> Extraction:
     division = divide(trace)
     if division.unused:
         return Extraction(unused=division.unused)
-    clauses = [_clause(trace, division, part) for part in division.clauses]
+    clauses = _with_context([_clause(trace, division, part) for part in division.clauses], division)
     if any(call.error is not None and is_write(call) for call in trace.calls):
         clauses = [each for each in clauses if not each.is_filler or not each.example.slots or "(" in each.skeleton]
     small_talk = tuple(sorted({each.skeleton for each in clauses if each.is_filler}))
     working = [each.signature for each in clauses if not each.is_filler]
-    reading = {each.signature for each in clauses if not writes_of(each.shape)}
+    lending = {clause.signature for clause in clauses if clause.introduces}
     finished = []
     for clause in clauses:
         others = list(working)
         if not clause.is_filler:
             others.remove(clause.signature)
         companions = tuple(sorted(set(others)))
-        guides = tuple(each for each in companions if each in reading and each != clause.signature)
-        finished.append(replace(clause, beside=small_talk, companions=companions, guides=guides))
+        introductions = tuple(each for each in companions if each in lending and each != clause.signature)
+        finished.append(replace(clause, beside=small_talk, companions=companions, introductions=introductions))
     return Extraction(tuple(finished))
+
+
+def _with_context(clauses: Sequence[Clause], division: Division) -> list[Clause]:
+    """Give each clause what the reads of others introduced, by step; two of one name are ambiguous, and left out."""
+    lent = [_introductions(clause, division, place) for place, clause in enumerate(clauses)]
+    found: list[Clause] = []
+    for place, clause in enumerate(clauses):
+        others = [each for at, calls in enumerate(lent) for each in calls if at != place]
+        names = [each.step for each in others]
+        context = tuple(each for each in others if names.count(each.step) == 1)
+        example = replace(clause.example, context=context)
+        found.append(replace(clause, example=example, introduces=tuple(each.step for each in lent[place])))
+    return found
+
+
+def _introductions(clause: Clause, division: Division, place: int) -> list[StepCall]:
+    arguments = [division.index.calls[call].arguments for call in _lent(division, place)]
+    calls = [call for call in clause.example.calls if call.item is None]
+    return [call for call in calls if any(call.arguments is one for one in arguments)]
+
+
+def _lent(division: Division, place: int) -> frozenset[int]:
+    """Return the calls of a clause that other clauses have as context."""
+    own = frozenset(division.clauses[place].calls)
+    return own & {call for at, part in enumerate(division.clauses) if at != place for call in part.context}
 
 
 def _clause(trace: Trace, division: Division, part: Part) -> Clause:
@@ -77,6 +102,7 @@ def _clause(trace: Trace, division: Division, part: Part) -> Clause:
         example=example,
         tools=tuple(dict.fromkeys(step.tool for step in kept)),
         scope=trace.scope,
+        spec_hash=trace.spec_hash,
         is_filler=is_filler,
         labels=dict(skeleton.labels),
         shape=shape,

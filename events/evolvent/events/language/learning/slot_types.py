@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evolvent.events.language.learning.tokens import VALUE_KINDS, Token, shape, tokenize
 
@@ -24,7 +24,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 class SlotType:
     """What a slot may hold: a token of `kinds` fitting `pattern`, `names` words with capitals, or one of `values`.
 
-    `connectors` and numbers stand inside names only where they were seen to. Names themselves are not kept.
+    `words` of any spelling stand only where a read has to confirm them. `connectors` and numbers stand inside names only where they were seen to. Names themselves are not kept.
     """
 
     kinds: tuple[str, ...] = ()
@@ -33,6 +33,7 @@ class SlotType:
     connectors: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     has_numbers: bool = False
+    words: int = 0
 
 
 def learn_slot(texts: Iterable[str], *, is_quoted: bool = False, is_delimited: bool = True) -> SlotType:
@@ -61,6 +62,12 @@ def learn_slot(texts: Iterable[str], *, is_quoted: bool = False, is_delimited: b
         values=tuple(sorted(_key(cut[text]) for text in rest)[:MAX_VALUES]),
         has_numbers=any(token.kind in ("number", "id") for token in tokens),
     )
+
+
+def opened(learnt: SlotType, texts: Iterable[str]) -> SlotType:
+    """Open a slot to words that were not seen, as many as were seen together, because a read has to confirm them."""
+    worded = [tokens for tokens in map(tokenize, texts) if any(token.kind in ("word", "name") for token in tokens)]
+    return replace(learnt, words=max(map(len, worded))) if worded else learnt
 
 
 def _key(tokens: Sequence[Token]) -> str:

@@ -6,15 +6,16 @@ JSON in and out: `as_json`, `parse_template`. Values of examples stay out, but f
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from evolvent.events.language.learning.contexts import settled
 from evolvent.events.language.learning.examples import Clause
 from evolvent.events.language.learning.signature_store import SignatureStore
-from evolvent.events.language.learning.slot_types import SlotType, learn_slot
+from evolvent.events.language.learning.slot_types import SlotType, learn_slot, opened
 from evolvent.events.language.learning.tokens import VALUE_KINDS, tokenize
 
 MIN_RUNS = 3
@@ -73,6 +74,8 @@ class Template:
     `needs`: one of these signatures must be in the request too, as in every run (somebody who says who they are).
     `required`: small talk that stood beside it in every run, so it may carry meaning; `known`: what stood beside it in
     some run. Other small talk stops the match unless it is neutral; `is_order` marks what must be required.
+    `introduced_by`: steps of which another template must have one (`introduces`); who does nothing but introduce
+    asks for nothing.
     """
 
     template_id: str
@@ -86,6 +89,9 @@ class Template:
     is_filler: bool = False
     is_neutral: bool = False
     is_order: bool = False
+    introduces: tuple[str, ...] = ()
+    introduced_by: tuple[str, ...] = ()
+    is_asking: bool = True
 
     @property
     def literals(self) -> frozenset[str]:
@@ -114,33 +120,60 @@ def parse_template(document: object) -> Template:
     return _TEMPLATE.validate_python(document)
 
 
-def compile_template(clauses: Sequence[Clause], template_id: str | None = None) -> Template:
-    """Compile the clauses of one signature. Disputed ones teach nothing of what a slot may hold."""
+def compile_template(
+    clauses: Sequence[Clause],
+    template_id: str | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    proven: frozenset[str] = frozenset(),
+    others: Iterable[tuple[str, str]] = (),
+) -> Template:
+    """Compile the clauses of one signature. Disputed ones teach nothing of what a slot may hold.
+
+    Args:
+        clauses: The clauses.
+        template_id: What the template is called; the signature by default.
+        names: What its slots are called in the automation.
+        proven: Slots, by those names, that a read has to confirm: they may hold words that were not seen.
+        others: What the slots, by those names, held in other phrasings of the same work.
+    """
     good = [clause for clause in clauses if not clause.example.is_disputed] or list(clauses)
     first = good[0]
     values: dict[str, list[str]] = {}
     for clause in good:
         for name, value in clause.example.slots.items():
-            values.setdefault(name, []).extend([value] if isinstance(value, str) else value)
+            own = (names or {}).get(name, name)
+            values.setdefault(own, []).extend([value] if isinstance(value, str) else value)
+    for name, text in others:
+        if name in values:
+            values[name].append(text)
     beside = [frozenset(clause.beside) for clause in good]
     return Template(
         template_id or first.signature,
         first.skeleton,
         first.scope,
-        _elements(first.skeleton, values),
+        _elements(first.skeleton, _Slots(values, names or {}, proven)),
         signature=first.signature,
         needs=_needs(good),
         required=tuple(sorted(frozenset.intersection(*beside))),
         known=tuple(sorted(frozenset.union(*beside))),
+        introduces=tuple(sorted({step for clause in good for step in clause.introduces})),
+        introduced_by=settled([clause.example for clause in good])[1],
+        is_asking=_is_asking(good),
     )
 
 
+def _is_asking(clauses: Sequence[Clause]) -> bool:
+    """Say whether something came of it by itself: a write, or a part of an answer."""
+    return any(clause.example.answer or any(call.is_write for call in clause.example.calls) for clause in clauses)
+
+
 def _needs(clauses: Sequence[Clause]) -> tuple[str, ...]:
-    """Return what always stood beside it, one of them at least: clauses that only read, or else any."""
-    for sets in ([each.guides for each in clauses], [each.companions for each in clauses]):
-        if all(sets):
-            return tuple(sorted({name for each in sets for name in each}))
-    return ()
+    """Return what always stood beside it, one of them at least, not counting what only introduced somebody."""
+    if any(clause.introduces for clause in clauses):
+        return ()
+    sets = [set(each.companions) - set(each.introductions) for each in clauses]
+    return tuple(sorted({name for each in sets for name in each})) if all(sets) else ()
 
 
 def compile_small_talk(store: SignatureStore, scope: tuple[str, str], min_runs: int = MIN_RUNS) -> list[Template]:
@@ -192,12 +225,26 @@ def _small_talk(clauses: Sequence[Clause], min_runs: int) -> tuple[Element, ...]
     slots = {name for clause in good for name in clause.example.slots}
     if not good or (slots and not words):
         return ()
-    elements = _elements(good[0].skeleton, {}, SlotType(values=tuple(words)))
+    elements = _elements(good[0].skeleton, _Slots(fixed=SlotType(values=tuple(words))))
     said = {each.word for each in elements if isinstance(each, Literal)}
     return () if said & (TURNING_WORDS | {"?"}) else elements
 
 
-def _elements(skeleton: str, values: dict[str, list[str]], fixed: SlotType | None = None) -> tuple[Element, ...]:
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """What is known of a template's slots; small talk has one type for all."""
+
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    proven: frozenset[str] = frozenset()
+    fixed: SlotType | None = None
+
+    def held(self, word: str) -> Sequence[str]:
+        """Return what a slot of the skeleton held."""
+        return self.values.get(self.names.get(word, word), ())
+
+
+def _elements(skeleton: str, slots: _Slots) -> tuple[Element, ...]:
     words = skeleton.split(" ") if skeleton else []
     elements: list[Element] = []
     inner: list[Literal | SlotPart] | None = None
@@ -209,27 +256,27 @@ def _elements(skeleton: str, values: dict[str, list[str]], fixed: SlotType | Non
             elements.append(Repeat(tuple(inner), separator.word if isinstance(separator, Literal) else ","))
             inner = None
         else:
-            (elements if inner is None else inner).append(_part(words, place, values, fixed))
+            (elements if inner is None else inner).append(_part(words, place, slots))
     return tuple(elements)
 
 
-def _part(words: Sequence[str], place: int, values: dict[str, list[str]], fixed: SlotType | None) -> Literal | SlotPart:
+def _part(words: Sequence[str], place: int, slots: _Slots) -> Literal | SlotPart:
     word = words[place]
     slot = _SLOT.fullmatch(word)
     if slot is None or word[0] == "\\":
         return Literal(word[1:] if word[0] == "\\" else word)
-    name = slot.group(2)
-    if fixed is not None:
-        return SlotPart(name, fixed)
+    own = slot.group(2)
+    name = slots.names.get(own, own)
+    if slots.fixed is not None:
+        return SlotPart(name, slots.fixed)
     around = [words[at] for at in (place - 1, place + 1) if 0 <= at < len(words)]
-    is_delimited = not any(_blurs(each, values) for each in around)
-    return SlotPart(name, learn_slot(values.get(name, ()), is_quoted=bool(slot.group(1)), is_delimited=is_delimited))
+    is_delimited = not any(_blurs(each, slots) for each in around)
+    is_quoted = bool(slot.group(1))
+    learnt = learn_slot(slots.held(own), is_quoted=is_quoted, is_delimited=is_delimited)
+    return SlotPart(name, opened(learnt, slots.held(own)) if name in slots.proven and not is_quoted else learnt)
 
 
-def _blurs(word: str, values: dict[str, list[str]]) -> bool:
+def _blurs(word: str, slots: _Slots) -> bool:
     """Say whether a neighbour leaves open where a name ends: it is a slot that may hold words itself."""
     slot = None if word[0] == "\\" else _SLOT.fullmatch(word)
-    if slot is None:
-        return False
-    held = values.get(slot.group(2), ())
-    return not all(tokenize(each)[0].kind in VALUE_KINDS for each in held)
+    return slot is not None and not all(tokenize(each)[0].kind in VALUE_KINDS for each in slots.held(slot.group(2)))
