@@ -20,6 +20,7 @@ from evolvent.platform.cli import (
     improve,
     jobs,
     reference,
+    run_replay,
     running,
     runs,
     schedule,
@@ -41,6 +42,7 @@ app = typer.Typer(
 for part in (running, demo, ask, improve, status, doctor, bench, reference):
     part.add_to(app)
 workflow_runs.add_to(workflows.commands)
+run_replay.add_to(runs.commands)
 for part in (runs, workflows, agents, clients, budget, jobs, schedule, dead, tools):
     app.add_typer(part.commands)
 
