@@ -23,12 +23,11 @@ from evolvent.events.messages.calls import (
     JobList,
     JobQuery,
     JobRow,
-    VariantList,
-    VariantQuery,
 )
+from evolvent.events.messages.learning_calls import LearnReply
 from evolvent.events.messages.platform import DeadLettered, FeedbackReceived, SchedulerRan
 from evolvent.events.messages.requests import Request
-from evolvent.events.messages.runs import Mode, SuspendReason
+from evolvent.events.messages.runs import SuspendReason
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.streams import COMMANDS, DEAD_LETTERS, EVENTS, REQUESTS, durables
 from evolvent.events.subjects import Verb
@@ -40,7 +39,7 @@ from evolvent.storage.database import Databases
 from evolvent.storage.improvements import ImprovementStore
 from evolvent.storage.runs import RunStore
 
-QUIET = ImprovementSettings(unknown_run_tries=1, wake_every_seconds=86_400, count_every_seconds=86_400)
+QUIET = ImprovementSettings(unknown_run_tries=1, wake_every_seconds=86_400, learn_every_seconds=86_400)
 TTL = 1.0
 
 
@@ -215,28 +214,11 @@ async def test_feedback_waits_for_its_run_to_be_recorded(world: World) -> None:
     assert len(await world.events("feedback_received")) == 1
 
 
-async def test_variants_are_counted_once_from_where_counting_stopped(world: World) -> None:
-    shadow = [
-        event.model_copy(update={"mode": Mode.SHADOW}) if i == 0 else event for i, event in enumerate(completed_run(3))
-    ]
-    await world.runs.record(stream(completed_run(0), completed_run(1), shadow, suspended_run(4)))
-    improvers = [await world.improver(QUIET.model_copy(update={"count_batch": 1, "min_support": 3})) for _ in range(2)]
-    assert len({i.instance for i in improvers}) == 2
-    lists = await asyncio.gather(*(world.call("variants", VariantQuery().encode()) for _ in range(6)))
-    (row,) = VariantList.decode(lists[0]).variants
-    assert (row.signature, row.support, row.is_candidate) == ("look", 2, False)
-    assert sorted(row.run_ids) == [run_id_of(0), run_id_of(1)]
-    await world.runs.record(stream(completed_run(5)))
-    (row,) = VariantList.decode(await world.call("variants")).variants
-    assert row.support == 3
-    assert VariantList.decode(await world.call("variants", VariantQuery(min_support=4).encode())).variants == ()
-
-
 async def test_learning_that_is_off_counts_nothing_and_keeps_feedback(world: World) -> None:
     await world.runs.record(stream(completed_run(0)))
     await world.improver(QUIET.model_copy(update={"enabled": False}))
-    assert VariantList.decode(await world.call("variants")).variants == ()
-    row = JobRow.decode(await world.call("run_job", JobQuery(job="count_variants").encode()))
+    assert LearnReply.decode(await world.call("learn")).is_off
+    row = JobRow.decode(await world.call("run_job", JobQuery(job="learn").encode()))
     assert (row.last_ok, row.last_detail) == (True, "off")
     await world.say(Verb.FEEDBACK, b"{}", by="alice")
     await world.all_acked()
@@ -336,7 +318,7 @@ async def test_two_improvers_run_each_planned_time_once_though_the_leader_stops(
     assert {ran.source for ran in told} == {leader.instance, follower.instance}
     assert len({ran.planned_at for ran in told}) == len(told)
     listed = {row.job: row for row in JobList.decode(await world.call("jobs")).jobs}
-    assert set(listed) == {"wake_suspended", "count_variants", "daily_budgets", "retire_idle_agents", "retention"}
+    assert set(listed) == {"wake_suspended", "learn", "daily_budgets", "retire_idle_agents", "retention"}
     assert listed["wake_suspended"].last_ok
     assert listed["wake_suspended"].next_at is not None
     assert all(row.description for row in listed.values())
@@ -344,7 +326,7 @@ async def test_two_improvers_run_each_planned_time_once_though_the_leader_stops(
 
 async def test_an_unknown_job_names_the_jobs(world: World) -> None:
     await world.improver()
-    with pytest.raises(RemoteError, match="count_variants, daily_budgets, retention"):
+    with pytest.raises(RemoteError, match="daily_budgets, learn, retention"):
         await world.call("run_job", JobQuery(job="nope").encode())
 
 

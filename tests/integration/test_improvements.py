@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,7 +7,8 @@ from support.databases import NOON, database_url, databases, postgres_server  # 
 
 from evolvent.storage.archive import Archive, DeadLetter, StoredCommand, StoredEvent
 from evolvent.storage.database import Databases
-from evolvent.storage.improvements import ImprovementStore, Sighting, StoredFeedback, StoredOutcome
+from evolvent.storage.improvements import ImprovementStore, StoredFeedback, StoredOutcome
+from evolvent.storage.signatures import SignatureRows
 
 SAID = StoredFeedback("f1", "r1", "u", "alice", "Make it\0 shorter", 2, NOON)
 
@@ -33,17 +33,15 @@ async def test_the_last_word_of_each_principal_counts(databases: Databases) -> N
     assert "r2" not in found
 
 
-async def test_each_stretch_is_counted_by_exactly_one_job(databases: Databases) -> None:  # noqa: F811
-    store = ImprovementStore(databases.records)
-    seen = [Sighting("v1", "look > answer", f"r{n}", NOON) for n in range(60)]
-    claims = await asyncio.gather(*(store.advance("learn", before=0, after=60, sightings=seen) for _ in range(5)))
-    assert sum(claims) == 1
-    assert await store.advance("learn", before=60, after=61, sightings=[Sighting("v2", "look", "x", NOON)])
-    assert await store.position("learn") == 61
-    first, second = await store.variants()
-    assert (first.variant, first.support, len(first.run_ids), first.run_ids[-1]) == ("v1", 60, 50, "r59")
-    assert (second.variant, second.support) == ("v2", 1)
-    assert [one.variant for one in await store.variants(min_support=3)] == ["v1"]
+async def test_who_wishes_that_a_run_had_gone_otherwise_disputes_it(databases: Databases) -> None:  # noqa: F811
+    store, rows = ImprovementStore(databases.records), SignatureRows(databases.records)
+    await store.put_feedback(SAID)
+    await store.put_feedback(replace(SAID, feedback_id="f2", run_id="r2", rating=5))
+    await store.put_feedback(replace(SAID, feedback_id="f3", run_id="r3", rating=None))
+    await store.put_outcome(StoredOutcome("r4", "alice", ok=False, note=None, created_at=NOON))
+    await store.put_outcome(StoredOutcome("r5", "alice", ok=True, note=None, created_at=NOON))
+    assert await store.disputed(["r1", "r2", "r3", "r4", "r5", "r6"]) == {"r1", "r3", "r4"}
+    assert await rows.disputes(10) == ["r1", "r3", "r4"]
 
 
 async def test_what_came_over_the_other_streams_is_kept_once(databases: Databases) -> None:  # noqa: F811

@@ -21,6 +21,7 @@ from evolvent.storage import (  # noqa: F401  # every row class of the three fam
     ledger_rows,
     run_rows,
     schedules,
+    signature_rows,
     workflows,
 )
 from evolvent.storage.database import Databases

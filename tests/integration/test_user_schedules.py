@@ -32,7 +32,7 @@ from evolvent.storage.database import Databases
 from evolvent.storage.schedules import ScheduleStore, StoredSchedule
 
 QUIET = ImprovementSettings(
-    wake_every_seconds=86_400, count_every_seconds=86_400, lock_ttl_seconds=1.0, schedule_poll_seconds=0.2
+    wake_every_seconds=86_400, learn_every_seconds=86_400, lock_ttl_seconds=1.0, schedule_poll_seconds=0.2
 )
 HOUR = timedelta(hours=1)
 

@@ -1,6 +1,7 @@
 """The improvement orchestrator: keeps what people say of runs, and does the scheduled work of the platform.
 
     commands feedback, outcome ──▶ SQL ──▶ feedback_received
+    finished runs ──▶ learner ──▶ signatures, automations
     clock ──▶ leader ──▶ claimed planned time ──▶ job ──▶ scheduler_ran
                     └──▶ due schedule of a user ──▶ request
 
@@ -23,8 +24,6 @@ from evolvent.events.messages.calls import (
     FeedbackCall,
     JobList,
     JobQuery,
-    VariantList,
-    VariantQuery,
 )
 from evolvent.events.messages.commands import Outcome
 from evolvent.events.messages.platform import SchedulerRan
@@ -33,9 +32,10 @@ from evolvent.events.principal import principal_of
 from evolvent.events.service import Consume, Endpoint, Service
 from evolvent.events.streams import COMMANDS, durables
 from evolvent.events.subjects import LAST_RUN, Verb, parse_command
-from evolvent.improvement.counting import VariantCounter
 from evolvent.improvement.feedback import Opinion, answer, opinion_of_call, opinion_of_command, received, stored
 from evolvent.improvement.housekeeping import IdleAgents, Retention
+from evolvent.improvement.learning import Learner, Tools
+from evolvent.improvement.learning_desk import LearningDesk
 from evolvent.improvement.planned_times import Daily, Every
 from evolvent.improvement.schedule import Job, Ran, Schedule
 from evolvent.improvement.schedule_desk import ScheduleDesk
@@ -44,6 +44,7 @@ from evolvent.improvement.timetable import Timetable
 from evolvent.improvement.waking import Waker
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.archive import Archive
+from evolvent.storage.automations import AutomationStore
 from evolvent.storage.database import Database
 from evolvent.storage.improvements import ImprovementStore, StoredOutcome
 from evolvent.storage.jobs import JobStore
@@ -64,10 +65,11 @@ class ImprovementOrchestrator(Service):
         definitions: the database of agents.
         settings: how it works.
         clock: time and identity.
+        tools: the tools as they are now, by name; None leaves out the checks against them.
     """
 
     name: ClassVar[str] = "improvement"
-    description: ClassVar[str] = "Keeps feedback, counts variants of runs, and does the platform's scheduled work."
+    description: ClassVar[str] = "Keeps feedback, learns from finished runs, and does the platform's scheduled work."
 
     def __init__(
         self,
@@ -77,12 +79,15 @@ class ImprovementOrchestrator(Service):
         settings: ImprovementSettings,
         *,
         clock: Clock | None = None,
+        tools: Tools = lambda: None,
     ) -> None:
         super().__init__(bus, clock=clock)
         self._settings = settings
         self._runs = RunStore(records)
         self._improvements = ImprovementStore(records)
-        self._counter = VariantCounter(self._runs, self._improvements, settings)
+        automations = AutomationStore(definitions, self.clock)
+        self._learner = Learner(records, automations, settings, clock=self.clock, emit=self.emit, tools=tools)
+        self._learning = LearningDesk(records, automations, self._learner, clock=self.clock, emit=self.emit)
         job_store = JobStore(records)
         self._schedules = ScheduleStore(definitions)
         self._schedule = Schedule(
@@ -123,7 +128,7 @@ class ImprovementOrchestrator(Service):
             "jobs": self._list_jobs,
             "run_job": self._run_job,
             "feedback": self._take_feedback,
-            "variants": self._list_variants,
+            **self._learning.endpoints(),
         }
 
     def consumers(self) -> Sequence[Consume]:
@@ -164,10 +169,10 @@ class ImprovementOrchestrator(Service):
                 "Resumes suspended runs whose time has come.",
             ),
             Job(
-                "count_variants",
-                Every(settings.count_every_seconds),
-                self._counter.count,
-                "Counts the ways that finished runs took through their tools.",
+                "learn",
+                Every(settings.learn_every_seconds),
+                self._learner.learn_all,
+                "Learns from finished runs, and turns what comes again into automations.",
             ),
             Job("daily_budgets", Daily(0, 0, 5), waker.wake_for_new_day, "Resumes runs that waited for a new budget."),
             Job("retire_idle_agents", Daily(3, 15), idle.retire, "Retires spawned agents that nobody uses."),
@@ -191,13 +196,6 @@ class ImprovementOrchestrator(Service):
 
     async def _run_job(self, call: Call) -> bytes:
         return (await self._schedule.run_now(JobQuery.decode(call.data).job)).encode()
-
-    async def _list_variants(self, call: Call) -> bytes:
-        query = VariantQuery.decode(call.data or b"{}")
-        now = self.clock.now()
-        await self._counter.count(now)
-        top = await self._counter.top(min_support=query.min_support, limit=query.limit, now=now)
-        return VariantList(variants=top).encode()
 
     async def _take_feedback(self, call: Call) -> bytes:
         said = FeedbackCall.decode(call.data)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+AutoPromote = Literal["none", "reads", "writes"]
+
+
+class PrincipalsWanted(BaseModel):
+    """How many distinct identities must stand behind what is learnt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads: int = Field(default=1, ge=1)
+    """Behind what only reads."""
+    writes: int = Field(default=2, ge=1)
+    """Behind what changes anything."""
 
 
 class ImprovementSettings(BaseModel):
@@ -11,15 +26,25 @@ class ImprovementSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: bool = True
-    """False switches learning off: nothing is counted. Feedback is still stored and other jobs still run."""
+    """False switches learning off: nothing is read or learnt. Feedback is still stored and other jobs still run."""
+    auto_promote: AutoPromote = "reads"
+    """What goes live without a person: `none`; `reads`, what changes nothing; `writes`, also what may be repeated."""
     min_support: int = Field(default=3, ge=1)
-    """Runs that must have taken the same way before it is worth a look."""
+    """Successful runs that must have done the same before it is worth a look."""
     window_hours: float = Field(default=24.0, gt=0)
     """How far back those runs may lie."""
-    count_every_seconds: int = Field(default=60, ge=1)
-    """How often finished runs are counted."""
-    count_batch: int = Field(default=200, ge=1, le=5000)
-    """Finished runs that one transaction counts."""
+    min_principals: PrincipalsWanted = PrincipalsWanted()
+    """Distinct identities behind what is learnt: `{"reads": 1, "writes": 2}`, or one number for both."""
+    min_agreement: float = Field(default=0.9, ge=0, le=1)
+    """Share of the runs with the same words that must have done the same."""
+    min_precision: float = Field(default=0.9, ge=0, le=1)
+    """Share of past runs that must be predicted exactly by what was learnt without them."""
+    learn_every_seconds: int = Field(default=60, ge=1)
+    """How often finished runs are learnt from."""
+    learn_batch: int = Field(default=200, ge=1, le=5000)
+    """Finished runs that one transaction learns from."""
+    cache_examples: int = Field(default=20_000, ge=0)
+    """Examples that the learner holds in memory, so as not to read them again at each run."""
     wake_every_seconds: int = Field(default=15, ge=1)
     """How often suspended runs whose time has come are looked for."""
     wake_again_seconds: float = Field(default=300.0, gt=0)
@@ -42,3 +67,8 @@ class ImprovementSettings(BaseModel):
     """Schedules that one principal may have."""
     lock_ttl_seconds: float = Field(default=15.0, gt=0)
     """How long the lease of a silent scheduler lasts; must be the age limit of the lock bucket."""
+
+    @field_validator("min_principals", mode="before")
+    @classmethod
+    def _one_number_for_both(cls, value: Any) -> Any:
+        return {"reads": value, "writes": value} if isinstance(value, int) else value

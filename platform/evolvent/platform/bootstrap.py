@@ -127,9 +127,16 @@ def _loader(bus: NatsBus, shared: Shared) -> Service:
 
 
 def _improvement(bus: NatsBus, shared: Shared) -> Service:
-    databases = shared.databases
+    databases, learning = shared.databases, shared.settings.learning
+    # Only for what they say of themselves: an automation is made for the tools as they are.
+    registry = shared.tools() if learning.enabled else None
     return ImprovementOrchestrator(
-        bus, databases.records, databases.definitions, shared.settings.learning, clock=shared.clock
+        bus,
+        databases.records,
+        databases.definitions,
+        learning,
+        clock=shared.clock,
+        tools=lambda: None if registry is None else {spec.name: spec for spec in registry.specs()},
     )
 
 
@@ -157,7 +164,7 @@ def _automations(shared: Shared, tools: ToolRegistry) -> LearntAutomations | Non
         return None
     definitions = shared.databases.definitions
     live = LiveAutomations(definitions, AutomationStore(definitions, shared.clock))
-    return LearntAutomations(live, tools.offered_to)
+    return LearntAutomations(live, tools.offered_to, serves_unlooked=learning.auto_promote == "writes")
 
 
 def _catalog(bus: NatsBus, shared: Shared, tools: ToolRegistry) -> WorkflowCatalog:

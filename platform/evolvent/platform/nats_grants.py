@@ -31,7 +31,12 @@ RESERVED_NAMES = frozenset({SYSTEM_USER, *CALLERS, CLIENT_USER, "anonymous"})
 
 DISCOVERY = "$SRV.>"
 JOURNAL_ENDPOINT = subjects.endpoint("orchestrator", "journal")
-CLIENT_CALLS = (JOURNAL_ENDPOINT, subjects.endpoint("orchestrator", "workflows.*"))
+_LEARNT = ("patterns", "pattern", "automations", "automation")
+CLIENT_CALLS = (
+    JOURNAL_ENDPOINT,
+    subjects.endpoint("orchestrator", "workflows.*"),
+    *(subjects.endpoint("improvement", name) for name in _LEARNT),
+)
 """What a client may ask the services: to read, and to have a plan made and checked. It stores nothing."""
 ALL_STREAMED = subjects.stream(">")
 _USUAL_INBOX = "_INBOX.>"

@@ -1,26 +1,26 @@
-"""What people and the world say about runs, which traces come back, and where incremental jobs stopped.
+"""What people and the world say about runs. What says that a run went wrong is kept for the learner as a dispute.
 
-Owns the tables feedback, outcomes, variants and positions (records).
+Owns the tables feedback, outcomes and positions (records).
 Shown in use by tests/integration/test_improvements.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic_core import from_json
 from sqlalchemy import BigInteger, Connection, Index
 from sqlmodel import Field, col, select
 
 from evolvent.storage.columns import UtcDateTime
 from evolvent.storage.database import Database
 from evolvent.storage.rows import LONG, RecordsRow
-from evolvent.storage.run_parts import clean, json_text
+from evolvent.storage.run_parts import clean
 from evolvent.storage.statements import Statement, insert
 
-_KEPT_RUNS = 50
+WORST_RATING = 2
+"""Feedback without a rating, or with one up to this, wishes that the run had gone otherwise: no example to follow."""
 
 
 class FeedbackRow(RecordsRow, table=True):
@@ -46,18 +46,6 @@ class OutcomeRow(RecordsRow, table=True):
     ok: bool
     note: str | None = Field(default=None, sa_type=LONG)
     created_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class VariantRow(RecordsRow, table=True):
-    """A trace that was seen: how often, when last, and its latest runs."""
-
-    __tablename__ = "variants"
-    __table_args__ = (Index("ix_variants_support", "support", "variant"),)
-    variant: str = Field(primary_key=True)
-    signature: str = Field(sa_type=LONG)
-    support: int = 0
-    run_ids: str = Field(default="[]", sa_type=LONG)
-    last_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class PositionRow(RecordsRow, table=True):
@@ -92,27 +80,6 @@ class StoredOutcome:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A run that showed a variant. `signature` is the readable form of it."""
-
-    variant: str
-    signature: str
-    run_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A trace, how many runs showed it, and the latest of them, oldest first."""
-
-    variant: str
-    signature: str
-    support: int
-    run_ids: tuple[str, ...]
-    last_at: datetime
-
-
 _FEEDBACK = insert(
     "feedback",
     StoredFeedback.__slots__,
@@ -124,22 +91,15 @@ _OUTCOME = insert(
     conflict="ON CONFLICT (run_id, principal) DO UPDATE SET ok = excluded.ok, note = excluded.note,"
     " created_at = excluded.created_at WHERE excluded.created_at >= outcomes.created_at",
 )
-_VARIANTS = Statement(
-    "SELECT variant, support, run_ids FROM variants WHERE variant IN :variants ORDER BY variant", lock=True
+_DISPUTE = insert("disputes", ("run_id",), conflict="ON CONFLICT (run_id) DO NOTHING")
+_DISPUTED = Statement(
+    "SELECT run_id FROM outcomes WHERE run_id IN :run_ids AND ok = :no"
+    " UNION SELECT run_id FROM feedback WHERE run_id IN :run_ids AND (rating IS NULL OR rating <= :worst)"
 )
-_PUT_VARIANT = insert(
-    "variants",
-    ("variant", "signature", "support", "run_ids", "last_at"),
-    conflict="ON CONFLICT (variant) DO UPDATE SET support = excluded.support, run_ids = excluded.run_ids,"
-    " last_at = excluded.last_at",
-)
-_POSITION = Statement("SELECT position FROM positions WHERE name = :name")
-_START = insert("positions", ("name", "position"), conflict="ON CONFLICT (name) DO NOTHING")
-_ADVANCE = Statement("UPDATE positions SET position = :after WHERE name = :name AND position = :before")
 
 
 class ImprovementStore:
-    """Keeps feedback, outcomes and variants, and the positions of those who count them."""
+    """Keeps feedback and outcomes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -148,13 +108,34 @@ class ImprovementStore:
         """Keep what a user said; False where it was kept before."""
         row = {name: getattr(feedback, name) for name in StoredFeedback.__slots__}
         row["text"] = clean(feedback.text)
-        return await self._database.writer.run(lambda conn: _FEEDBACK.count(conn, row) > 0)
+        is_complaint = feedback.rating is None or feedback.rating <= WORST_RATING
+
+        def work(conn: Connection) -> bool:
+            is_new = _FEEDBACK.count(conn, row) > 0
+            if is_new and is_complaint:
+                _DISPUTE.many(conn, [{"run_id": feedback.run_id}])
+            return is_new
+
+        return await self._database.writer.run(work)
 
     async def put_outcome(self, outcome: StoredOutcome) -> None:
         """Keep what became of a run; a later word of the same principal replaces the earlier."""
         row = {name: getattr(outcome, name) for name in StoredOutcome.__slots__}
         row["note"] = clean(outcome.note)
-        await self._database.writer.run(lambda conn: _OUTCOME.many(conn, [row]))
+
+        def work(conn: Connection) -> None:
+            _OUTCOME.many(conn, [row])
+            if not outcome.ok:
+                _DISPUTE.many(conn, [{"run_id": outcome.run_id}])
+
+        await self._database.writer.run(work)
+
+    async def disputed(self, run_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these runs of which somebody says that they went wrong, or wishes that they were better."""
+        values = {"run_ids": run_ids, "no": False, "worst": WORST_RATING}
+        return frozenset(
+            run_id for (run_id,) in await self._database.look_up(lambda conn: _DISPUTED.rows(conn, values))
+        )
 
     async def feedback(
         self, *, run_id: str | None = None, since: datetime | None = None, limit: int = 200
@@ -182,56 +163,3 @@ class ImprovementStore:
                     StoredOutcome(row.run_id, row.principal, row.ok, row.note, row.created_at)
                 )
         return found
-
-    async def position(self, name: str) -> int:
-        """Return how far a job has come; 0 where it never ran."""
-        rows = await self._database.look_up(lambda conn: _POSITION.rows(conn, {"name": name}))
-        return int(rows[0][0]) if rows else 0
-
-    async def advance(self, name: str, *, before: int, after: int, sightings: Sequence[Sighting] = ()) -> bool:
-        """Move a job from one position to the next and count what it saw on the way, in one commit.
-
-        Returns:
-            False, with nothing counted, where the job is not at `before` any more: somebody else did that part.
-        """
-
-        def work(conn: Connection) -> bool:
-            _START.many(conn, [{"name": name, "position": 0}])
-            if _ADVANCE.count(conn, {"name": name, "before": before, "after": after}) != 1:
-                return False
-            _count(conn, sightings)
-            return True
-
-        return await self._database.writer.run(work)
-
-    async def variants(self, *, min_support: int = 1, limit: int = 100) -> list[Variant]:
-        """Return the variants seen most often."""
-        query = select(VariantRow).where(col(VariantRow.support) >= min_support)
-        query = query.order_by(col(VariantRow.support).desc(), col(VariantRow.variant)).limit(limit)
-        async with self._database.reading() as session:
-            rows = (await session.exec(query)).all()
-        return [Variant(r.variant, r.signature, r.support, tuple(from_json(r.run_ids)), r.last_at) for r in rows]
-
-
-def _count(conn: Connection, sightings: Sequence[Sighting]) -> None:
-    by_variant: dict[str, list[Sighting]] = {}
-    for sighting in sightings:
-        by_variant.setdefault(sighting.variant, []).append(sighting)
-    known: Mapping[str, tuple[int, str]] = {
-        variant: (support, run_ids)
-        for variant, support, run_ids in _VARIANTS.rows(conn, {"variants": sorted(by_variant)})
-    }
-    rows = []
-    for variant, seen in sorted(by_variant.items()):
-        support, run_ids = known.get(variant, (0, "[]"))
-        kept = [*from_json(run_ids), *(sighting.run_id for sighting in seen)][-_KEPT_RUNS:]
-        rows.append(
-            {
-                "variant": variant,
-                "signature": seen[-1].signature,
-                "support": support + len(seen),
-                "run_ids": json_text(kept),
-                "last_at": max(sighting.at for sighting in seen),
-            }
-        )
-    _PUT_VARIANT.many(conn, rows)

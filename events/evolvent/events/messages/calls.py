@@ -286,28 +286,3 @@ class FeedbackReply(Message):
     feedback_id: str
     run_id: str
     status: str
-
-
-class VariantQuery(Message):
-    """improvement.variants: those seen at least so often."""
-
-    min_support: int = Field(default=1, ge=1)
-    limit: int = Field(default=50, gt=0, le=500)
-
-
-class VariantRow(Message):
-    """One way that runs took through their tools."""
-
-    variant: str
-    signature: str
-    support: int
-    is_candidate: bool
-    """Seen often enough, and lately enough, to be worth an automation."""
-    last_at: str
-    run_ids: tuple[str, ...] = ()
-
-
-class VariantList(Message):
-    """What improvement.variants gives, the most frequent first."""
-
-    variants: tuple[VariantRow, ...] = ()
