@@ -82,6 +82,7 @@ class PlayedResources(Service):
         self.leases: list[LeaseRequest] = []
         self.settled: dict[str, int] = {}
         self.released: set[str] = set()
+        self.refused = asyncio.Event()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         return {"lease": self._lease, "settle": self._settle, "release": self._release}
@@ -94,6 +95,7 @@ class PlayedResources(Service):
             busy = ErrorInfo(code="budget.concurrent", category=Category.RESOURCE, message="Full.", retryable=True)
             return LeaseReply(error=busy, policy="queue").encode()
         if self.policy is not None:
+            self.refused.set()
             error = ErrorInfo(code="budget.exceeded", category=Category.RESOURCE, message="No budget left.")
             return LeaseReply(error=error, policy=self.policy).encode()
         lease = LeaseInfo(

@@ -167,6 +167,11 @@ class RunFold:
         now.started_at = now.started_at or event.occurred_at
         now.finished_at = event.occurred_at
         self._wait_is_over()
+        for end, names in event.task_ends.items():
+            for name in names:
+                task = self._row(name)
+                task["status"] = task["tool_status"] = end
+                task["finished_at"] = task["finished_at"] or event.occurred_at
         self.finished_seq = seq
         self._total_up(event.occurred_at)
 
@@ -226,13 +231,17 @@ class RunFold:
 
     def _task(self, part: TurnRecord | ToolRecord) -> Row:
         """Return the row of the part's task, with the part's time in it."""
-        task = self.tasks.get(part.task_id)
-        if task is None:
-            task = self.tasks[part.task_id] = planned_task(self.run_id, 0, Task(task_id=part.task_id))
+        task = self._row(part.task_id)
         task["status"] = "running"
         task["started_at"] = task["started_at"] or part.started_at
         task["finished_at"] = part.started_at + part.duration_seconds * SECOND
         task["busy_seconds"] += part.duration_seconds
+        return task
+
+    def _row(self, task_id: str) -> Row:
+        task = self.tasks.get(task_id)
+        if task is None:
+            task = self.tasks[task_id] = planned_task(self.run_id, 0, Task(task_id=task_id))
         return task
 
     def _agent(self, agent_id: str) -> Row:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.simulation import Simulation
 
 from evolvent.events.language import graph
-from evolvent.events.language.references import Scope, resolve
-from evolvent.events.language.transforms import transform
+from evolvent.events.language.state import RunStatus
 from evolvent.events.language.workflow import ExecutionMode, Task, TaskKind, Workflow
 from evolvent.events.language.workflow_problems import WorkflowInvalid
 from evolvent.orchestrator.workflows.inlining import inline
@@ -23,14 +23,10 @@ def nested(task_id: str, name: str, **more: Any) -> Task:
 
 
 def work_out(workflow: Workflow, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Do every task in order; a tool gives its arguments back."""
-    outputs: dict[str, Any] = {}
-    scope = Scope(outputs=outputs, params=parameters or {}, context=workflow.context)
-    for name in graph.topological_order(graph.dependencies(workflow)):
-        task = workflow.by_id[name]
-        output = resolve(task.arguments, scope, task_id=name)
-        outputs[name] = transform(task.transformations, output, task_id=name)
-    return outputs
+    """Run it; a tool gives its arguments back."""
+    run = Simulation(workflow, answer=lambda _, given: dict(given), started_with={"parameters": parameters or {}})
+    assert run.run().status is RunStatus.COMPLETED
+    return {name: task.output for name, task in run.state.tasks.items()}
 
 
 INNER = Workflow(

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from evolvent.events.errors import EvolventError
 from evolvent.events.language.approvals import asked_outcome, pending_approvals
 from evolvent.events.language.endings import ending_of
 from evolvent.events.language.places import IDLE, Going, chosen
+from evolvent.events.language.references import as_text, resolve
+from evolvent.events.language.scopes import scope_of
 from evolvent.events.language.state import CallState, RunState, TaskState
 from evolvent.events.language.steps import Activity, CallTool, Claim, Decision, Reconcile, Suspend, TakeTurn
 from evolvent.events.language.tools import Effect, ToolSpec
@@ -20,6 +23,7 @@ from evolvent.events.messages.runs import SuspendReason, ToolClaim
 
 MAX_KEYED_TRIES = 3
 _LONGEST_WAIT_SECONDS = 30.0
+_LONGEST_QUESTION = 4_000
 
 
 def decide(state: RunState, tools: Mapping[str, ToolSpec], going: Going = IDLE) -> Decision:
@@ -69,8 +73,13 @@ def _asked(state: RunState) -> Suspend | None:
     names = pending_approvals(state)
     if not names:
         return None
-    policy = state.tasks[names[0]].task.approval
-    question = (policy.prompt if policy else "") or state.tasks[names[0]].task.description or "May the run go on?"
+    task = state.tasks[names[0]].task
+    asks = (task.approval.prompt if task.approval else "") or task.description or "May the run go on?"
+    try:
+        question = as_text(resolve(asks, scope_of(state), task_id=names[0]))
+    except EvolventError:
+        question = asks  # who is asked sees what could not be filled in
+    question = question if len(question) <= _LONGEST_QUESTION else f"{question[:_LONGEST_QUESTION]}…"
     say = f"`evolvent runs approve {state.run_id}` or `evolvent runs deny {state.run_id}`"
     return Suspend(SuspendReason.APPROVAL, f"{names[0]}: {question} Answer with {say}.")
 

@@ -7,11 +7,12 @@ from typing import Any
 from evolvent.events.errors import Category, ErrorInfo, EvolventError
 from evolvent.events.language.references import resolve
 from evolvent.events.language.scopes import Outputs, scope_of
-from evolvent.events.language.state import RunState, TaskStatus
+from evolvent.events.language.state import RunState, TaskStatus, has_begun
 from evolvent.events.language.steps import Decision, Finish, Suspend
 from evolvent.events.messages.runs import SuspendReason
 
 MAX_ATTEMPTS = 10
+_ENDS = {TaskStatus.DONE: "completed", TaskStatus.FAILED: "failed"}
 
 
 def ending_of(state: RunState) -> Decision | None:
@@ -46,6 +47,19 @@ def success_rate(state: RunState) -> float:
     """Return the tasks that are done ÷ all tasks of the workflow at hand and those that were done before it."""
     tasks = [task for task in state.tasks.values() if task.item_of is None]
     return sum(1 for task in tasks if task.status is TaskStatus.DONE) / len(tasks) if tasks else 0.0
+
+
+def task_ends(state: RunState) -> dict[str, tuple[str, ...]]:
+    """Return how the tasks ended of which no turn or call tells it: those without any, and those not planned."""
+    started = state.started
+    if started is None or len(state.tasks) < 2:
+        return {}
+    ends: dict[str, list[str]] = {}
+    for name, task in state.tasks.items():
+        is_told = name in started.workflow.by_id and has_begun(task)
+        if task.status is not TaskStatus.DONE or not is_told:
+            ends.setdefault(_ENDS.get(task.status, "skipped"), []).append(name)
+    return {end: tuple(names) for end, names in ends.items()}
 
 
 def _completed(state: RunState) -> Decision:

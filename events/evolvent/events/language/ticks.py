@@ -11,7 +11,7 @@ from evolvent.events.errors import ErrorInfo
 from evolvent.events.language.approvals import silence_ends_at
 from evolvent.events.language.conversation import ModelReply
 from evolvent.events.language.decisions import decide
-from evolvent.events.language.endings import success_rate
+from evolvent.events.language.endings import success_rate, task_ends
 from evolvent.events.language.places import IDLE, Going
 from evolvent.events.language.reducer import absorb, suspend
 from evolvent.events.language.state import CallState, Refusal, RunState, dump_state
@@ -117,6 +117,7 @@ def shortened(event: RunEvent) -> Iterator[RunEvent]:
         yield event.model_copy(update={"state": {}})
     if isinstance(event, Final) and event.error is not None:
         yield event.model_copy(update={"output": None})
+        yield event.model_copy(update={"output": None, "task_ends": {}})
 
 
 def give_up(state: RunState, tick: Tick, error: ErrorInfo, stamp: Stamp) -> RunEvent:
@@ -163,6 +164,7 @@ def _final(state: RunState, finish: Finish, common: dict[str, Any], stamp: Stamp
     return _FINALS[finish.event_type](
         **common,
         **rate,
+        task_ends=task_ends(state),
         answer=finish.answer,
         output=None if finish.answer is not None else finish.output,
         error=finish.error,

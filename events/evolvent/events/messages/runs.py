@@ -319,6 +319,8 @@ class Final(RunEvent):
     served_by: ServedBy = ServedBy.AGENT
     success_rate: float = 1.0
     """Tasks that were done ÷ tasks that were begun or skipped."""
+    task_ends: dict[Literal["completed", "failed", "skipped"], tuple[str, ...]] = {}
+    """How the tasks of a workflow ended of which no turn or call tells it: computed, answered, left out, guarded."""
     scripted: bool = False
     cost_usd: float = 0.0
     totals: Totals = Totals()

@@ -21,7 +21,6 @@ from evolvent.events.envelope import MAX_MESSAGE_BYTES
 from evolvent.events.language.json_paths import parse_path, show_path
 from evolvent.events.language.json_schemas import misfits
 from evolvent.events.language.references import references_in
-from evolvent.events.language.transformations import JMESPath
 from evolvent.events.language.validation import MAX_NESTING, MAX_TASKS
 from evolvent.events.language.workflow import NO_TASK_TIMEOUT_SECONDS, ExecutionMode, Task, TaskKind, Workflow
 from evolvent.events.language.workflow_problems import Problem, WorkflowInvalid
@@ -196,7 +195,7 @@ def _parameters(task: Task, nested: Workflow) -> Task:
 
 
 def _result(task: Task, nested: Workflow) -> Task:
-    """Return the task whose output is the nested one's; the transformation takes it out of the arguments."""
+    """Return the task whose output is the nested one's: a compute task of the one argument `output` has that."""
     ends = [inner.task_id for inner in nested.tasks if not nested.dependents[inner.task_id]]
     output = nested.output
     if output is None:
@@ -212,7 +211,7 @@ def _result(task: Task, nested: Workflow) -> Task:
         arguments={"output": _rewrite(output, task.task_id)},
         dependencies=tuple(after),
         guards=task.guards,
-        transformations=(JMESPath(expression="output"), *task.transformations),
+        transformations=task.transformations,
         timeout_seconds=NO_TASK_TIMEOUT_SECONDS,
         estimated_duration_seconds=0.0,
         mode=task.mode,
