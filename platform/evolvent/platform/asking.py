@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from evolvent.events import subjects
 from evolvent.events.errors import ErrorInfo, InvalidMessage
+from evolvent.events.language.state import load_state
 from evolvent.events.messages.requests import read_request
 from evolvent.events.messages.runs import Final, WorkflowSuspended
 from evolvent.events.subjects import Priority
@@ -75,7 +76,7 @@ def answer_of(event: Final | WorkflowSuspended) -> Answer:
         error = ErrorInfo.model_validate(
             {"code": f"run.suspended.{event.reason}", "category": "resource", "message": detail}
         )
-        return Answer(run_id=event.run_id, status="suspended", error=error)
+        return Answer.model_validate({"run_id": event.run_id, "status": "suspended", "error": error, **_so_far(event)})
     return Answer.model_validate(
         {
             **event.totals.model_dump(exclude={"cost_microusd"}),
@@ -89,6 +90,19 @@ def answer_of(event: Final | WorkflowSuspended) -> Answer:
             "scripted": event.scripted,
         }
     )
+
+
+def _so_far(event: WorkflowSuspended) -> dict[str, Any]:
+    """Return what a run that waits has taken until now; nothing is known of one too large to be told whole."""
+    if not event.state:
+        return {}
+    state = load_state(event.state)
+    totals = state.totals.model_dump(exclude={"cost_microusd", "duration_seconds"})
+    facts = {**totals, "cost_usd": state.totals.cost_microusd / 1e6}
+    if state.started is None:
+        return facts
+    seconds = max(0.0, (event.occurred_at - state.started.occurred_at).total_seconds())
+    return {**facts, "served_by": state.started.routing.served_by.value, "duration_seconds": seconds}
 
 
 def request_of(message: str, run_id: str | None, *, stream: bool, ask: Ask) -> tuple[str, bytes]:

@@ -55,6 +55,8 @@ class WorkflowRow(Message):
     time_saved: float
     expected_seconds: float
     created_at: datetime
+    missing_tools: tuple[str, ...] = ()
+    """Tools that its tasks need and this platform has not; with any, it cannot run here."""
 
 
 class WorkflowList(Message):

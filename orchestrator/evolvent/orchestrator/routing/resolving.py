@@ -16,8 +16,10 @@ from evolvent.events.clock import Clock
 from evolvent.events.errors import NotFound
 from evolvent.events.language.json_schemas import bind_parameters
 from evolvent.events.language.tools import ToolSpec
-from evolvent.events.language.validation import ensure_valid
+from evolvent.events.language.validation import problems
 from evolvent.events.language.workflow import Workflow
+from evolvent.events.language.workflow_problems import WorkflowInvalid
+from evolvent.orchestrator.logs.absence import told_once
 from evolvent.orchestrator.workflows.inlining import inline, nested_names, set_apart
 from evolvent.storage.workflows import WorkflowStore
 
@@ -88,7 +90,9 @@ class WorkflowResolver:
     def _made(self, label: str, workflow: Workflow, others: Mapping[str, Workflow]) -> Resolved:
         tools = self._tools() if self._tools is not None else None
         for each in (workflow, *others.values()):
-            ensure_valid(each, tools, workflows={**others, workflow.name: workflow})
+            found = problems(each, tools, workflows={**others, workflow.name: workflow})
+            if found:
+                raise WorkflowInvalid(told_once(found, tools or {}), name=each.name)
         flat = inline(workflow, others)
         fallback = others.get(workflow.fallback_workflow or "")
         return Resolved(label, flat, set_apart(inline(fallback, others), flat) if fallback is not None else None)

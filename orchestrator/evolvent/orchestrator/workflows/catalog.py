@@ -40,6 +40,7 @@ from evolvent.events.messages.workflow_calls import (
     WorkflowRow,
 )
 from evolvent.events.service import Endpoint
+from evolvent.orchestrator.logs.absence import told_once
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.workflows.builtin_documents import builtin_documents
 from evolvent.orchestrator.workflows.planner import Planner
@@ -98,7 +99,8 @@ class WorkflowCatalog:
     async def found_problems(self, workflow: Workflow) -> list[Problem]:
         """Return everything that keeps a workflow from running on this platform."""
         found = list(_name_problems(workflow))
-        found += problems(workflow, self.tools(), workflows=await self._nested(workflow))
+        tools = self.tools()
+        found += told_once(problems(workflow, tools, workflows=await self._nested(workflow)), tools)
         for agent_id in sorted({task.agent_id for task in workflow.tasks if task.agent_id}):
             try:
                 await self._stores.agents.get_active(agent_id)
@@ -113,7 +115,8 @@ class WorkflowCatalog:
     async def _list(self, call: Call) -> bytes:
         ask = ListWorkflows.decode(call.data or b"{}")
         stored = await self._stores.workflows.current(limit=ask.limit, offset=ask.offset)
-        return WorkflowList(workflows=tuple(_row(each) for each in stored)).encode()
+        tools = self.tools()
+        return WorkflowList(workflows=tuple(_row(each, tools) for each in stored)).encode()
 
     async def _show(self, call: Call) -> bytes:
         ask = WorkflowQuery.decode(call.data)
@@ -229,8 +232,9 @@ async def _current_version(store: WorkflowStore, name: str) -> int | None:
         return None
 
 
-def _row(stored: StoredWorkflow) -> WorkflowRow:
+def _row(stored: StoredWorkflow, tools: Mapping[str, ToolSpec]) -> WorkflowRow:
     workflow, found = stored.workflow, plan(stored.workflow)
+    needed = {*workflow.tools, *(name for task in workflow.tasks for name in task.required_tools or ())}
     return WorkflowRow(
         name=workflow.name,
         title=workflow.title,
@@ -244,6 +248,7 @@ def _row(stored: StoredWorkflow) -> WorkflowRow:
         time_saved=round(found.time_saved, 4),
         expected_seconds=round(found.expected_seconds, 3),
         created_at=stored.created_at,
+        missing_tools=tuple(sorted(needed - tools.keys())),
     )
 
 

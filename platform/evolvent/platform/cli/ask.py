@@ -121,10 +121,13 @@ def next_step(answer: Answer) -> str:
     code = answer.error.code if answer.error else ""
     if answer.status == "suspended" and code.endswith("budget"):
         return "Raise the budget (`evolvent budget set`) and it goes on, or wait for the daily reset."
+    if answer.status == "suspended" and code.endswith("approval"):
+        return "`evolvent runs show` tells what came before."
     if answer.status == "suspended" and code.endswith("wait"):
         return f"It goes on by itself; `evolvent runs follow {answer.run_id}` shows when."
     if answer.status == "suspended":
-        return f"Answer with `evolvent runs resume {answer.run_id}` (or --deny); `evolvent runs show` tells the rest."
+        say_it = f"`evolvent runs resume {answer.run_id} --outcome happened`"
+        return f"Say what became of it with {say_it} (or did_not_happen, failed)."
     return f"`evolvent runs show {answer.run_id}` tells the rest."
 
 
@@ -134,14 +137,17 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
         print_json({key: document[key] for key in _KEYS})
         return
     if answer.ok:
-        said = answer.answer if answer.answer is not None else json.dumps(answer.output, ensure_ascii=False)
-        typer.echo(visible(said))
+        from evolvent.platform.cli.outputs import readable
+
+        typer.echo(visible(answer.answer if answer.answer is not None else readable(answer.output)))
     else:
         reason = answer.error.message if answer.error else "no reason was given."
         say(f"evolvent: the run {_ENDINGS[answer.status]}: {reason} {next_step(answer)}")
     scripted = ", answered from a script and not by a model" if answer.scripted else ""
+    has_begun = answer.ok or answer.model_calls or answer.tool_calls or answer.status == "suspended"
+    who = answer.served_by if has_begun else None
     say(
-        f"[{answer.status}, {answer.served_by or 'nobody'}, {answer.duration_seconds:.2f} s, ${answer.cost_usd:.6f}, "
+        f"[{answer.status}, {who or 'nobody'}, {answer.duration_seconds:.2f} s, ${answer.cost_usd:.6f}, "
         f"{answer.model_calls} model and {answer.tool_calls} tool calls{scripted}; run {answer.run_id}]"
     )
 
@@ -163,6 +169,8 @@ class _Terminal:
     def step(self, step: Step) -> None:
         from evolvent.platform.cli.steps import sentence
 
+        if step.type == "workflow_suspended":  # the last lines say it, with what to do about it
+            return
         line = sentence(step, everything=self._everything)
         if line:
             self.end_line()

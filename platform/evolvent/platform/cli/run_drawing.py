@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from textwrap import indent
 
 from rich.console import Console
 from rich.text import Text
@@ -14,6 +15,7 @@ from evolvent.events.language.prompt_diet import tokens
 from evolvent.events.language.state import CallState, TaskState
 from evolvent.events.messages.runs import TurnRecord, WorkflowStarted
 from evolvent.platform.cli.ask import next_step
+from evolvent.platform.cli.outputs import readable
 from evolvent.platform.cli.run_story import Story
 from evolvent.platform.cli.steps import sentence, short_json
 from evolvent.platform.cli.workflow_drawing import Sight
@@ -21,6 +23,8 @@ from evolvent.platform.cli.workflow_drawing import draw as draw_workflow
 from evolvent.platform.task_views import task_views
 from evolvent.platform.visible import visible
 
+_NOT_ROUTED = "could not be routed"
+_MOST_OUTPUT = 4_000
 _MARKS = {"done": "✓", "failed": "✗", "running": "…", "waiting": "·", "skipped": "-"}
 
 
@@ -28,23 +32,40 @@ def draw(story: Story) -> None:
     """Print a run."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     started = story.state.started
+    has_begun = (
+        story.end is None or story.end.error is None or any(t.turns or t.calls for t in story.state.tasks.values())
+    )
     for line in _header(story):
         console.print(_shown(line))
     if started is not None:
         for line in _routing(started):
             console.print(_shown(line))
-    for graph_line in _graph(story, console.width):
-        console.print(graph_line, soft_wrap=True)
-    console.print(_tree(story))
-    for step in story.steps():
-        if step.type in ("workflow_resumed", "workflow_suspended", "cancel_requested", "approval_given"):
-            console.print(_shown(sentence(step).strip()))
+    if has_begun or story.state.status.value == "suspended":
+        for graph_line in _graph(story, console.width):
+            console.print(graph_line, soft_wrap=True)
+        console.print(_tree(story))
+    _tell_waits(story, console)
     end = story.end
     if end is not None and end.answer is not None:
         console.print(_shown(f"answer: {end.answer}"))
+    elif end is not None and end.ok and end.output is not None:
+        console.print(_shown(f"output:\n{indent(readable(end.output)[:_MOST_OUTPUT], '  ')}"))
     elif end is not None and not end.ok:
         reason = end.error.message if end.error else "no reason was given."
         console.print(_shown(f"{end.status}: {reason} {next_step(end) if end.status == 'suspended' else ''}".rstrip()))
+
+
+def _tell_waits(story: Story, console: Console) -> None:
+    """Print where it waited and went on; what it waits for now is said at the end."""
+    told = [
+        step
+        for step in story.steps()
+        if step.type in ("workflow_resumed", "workflow_suspended", "cancel_requested", "approval_given")
+    ]
+    if told and told[-1].type == "workflow_suspended" and story.state.status.value == "suspended":
+        told.pop()
+    for step in told:
+        console.print(_shown(sentence(step).strip()))
 
 
 def _shown(text: str) -> Text:
@@ -54,7 +75,8 @@ def _shown(text: str) -> Text:
 def _header(story: Story) -> list[str]:
     state, started, end = story.state, story.state.started, story.end
     totals = state.totals
-    seconds = end.duration_seconds if end is not None and end.status != "suspended" else totals.duration_seconds
+    first, last = story.entries[0][1].occurred_at, story.entries[-1][1].occurred_at
+    seconds = end.duration_seconds if end is not None else (last - first).total_seconds()
     scripted = "  answered from a script, not by a model" if end is not None and end.scripted else ""
     lines = [f"run {story.run_id}  {state.status.value}  (from the {story.source}){scripted}"]
     if started is not None:
@@ -70,7 +92,9 @@ def _header(story: Story) -> list[str]:
 
 def _routing(started: WorkflowStarted) -> list[str]:
     routing = started.routing
-    lines = [f"served by {routing.served_by.value}: {routing.chosen} ({routing.reason})"]
+    lines = [f"{routing.served_by.value}: {routing.chosen} ({routing.reason})"]
+    if routing.reason != _NOT_ROUTED:
+        lines[0] = f"served by {lines[0]}"
     if routing.scores:
         lines.append("  scores: " + ", ".join(f"{name} {score:.2f}" for name, score in routing.scores.items()))
     if routing.runner_up:
@@ -91,7 +115,8 @@ def _graph(story: Story, width: int) -> Iterator[Text]:
     if told:
         spared = 1 - sum(turn.prompt_bytes for turn in told) / sum(turn.monolith_bytes for turn in told)
         mean = tokens(sum(turn.prompt_bytes for turn in told) // len(told))
-        yield _shown(f"prompt diet: about {mean} tokens a task, {spared:.0%} less than one prompt for all of it")
+        how = f"{abs(spared):.0%} {'less' if spared >= 0 else 'more'}"
+        yield _shown(f"prompt diet: about {mean} tokens a task, {how} than one prompt for this whole workflow")
 
 
 def _tree(story: Story) -> Tree:

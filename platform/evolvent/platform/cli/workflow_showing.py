@@ -13,6 +13,7 @@ from evolvent.events.language.plan import Plan, plan
 from evolvent.events.language.prompt_diet import Diet, expected_diet, tokens
 from evolvent.events.language.workflow import Workflow
 from evolvent.events.messages.workflow_calls import WorkflowReply
+from evolvent.orchestrator.workflows.builtin_documents import builtin_documents, monolithic_instructions
 from evolvent.platform.cli.workflow_documents import document_of, listed
 from evolvent.platform.cli.workflow_drawing import Sight, draw
 from evolvent.platform.visible import visible
@@ -46,7 +47,8 @@ def print_workflow(found: WorkflowReply) -> None:
     if seen:
         runs = max(each.runs for each in found.observed.values())
         print_lines([_seen_line(workflow, seen, runs)], on)
-    print_lines([*_parameters(workflow), diet_line(expected_diet(workflow))], on)
+    diet = expected_diet(workflow)
+    print_lines([*_parameters(workflow), diet_line(diet), *_agent_for_everything(diet, stored.source)], on)
     if found.advice:
         print_lines(["It could be better:", *listed([row.problem() for row in found.advice])], on)
 
@@ -102,7 +104,19 @@ def diet_line(diet: Diet) -> str:
         return "prompt diet: no task asks a model"
     mean = tokens(sum(diet.tasks.values()) // len(diet.tasks))
     whole = tokens(diet.monolith)
-    return f"prompt diet: about {mean} tokens a task, {whole} in one prompt for all of it: {diet.saved:.0%} less"
+    alone = f"one prompt for this whole workflow: {whole}"
+    return f"prompt diet: about {mean} tokens a task; {alone}, so {diet.saved:.0%} less"
+
+
+def _agent_for_everything(diet: Diet, source: str) -> list[str]:
+    """Return how a task compares with the instructions of one agent that knows all that comes with the platform."""
+    if source != "system" or not diet.tasks:
+        return []
+    whole = len(monolithic_instructions(builtin_documents()).encode())
+    saved = 1 - sum(diet.tasks.values()) / (len(diet.tasks) * whole)
+    return [
+        f"  one agent told every task that comes with the platform, on each call: {tokens(whole)}, so {saved:.0%} less"
+    ]
 
 
 def _parameters(workflow: Workflow) -> list[str]:

@@ -50,9 +50,15 @@ def list_workflows(
     """List the workflows by name, and how much of each can run side by side."""
     columns = ("name", "version", "tasks", "phases", "parallelism", "time_saved", "title")
     rows: list[dict[str, Any]] = [row.model_dump(mode="json") for row in _all(data_dir, limit=limit, offset=offset)]
+    unable = [row["name"] for row in rows if row["missing_tools"]]
     if not as_json:
         rows = [{**row, **{key: f"{row[key]:.0%}" for key in ("parallelism", "time_saved")}} for row in rows]
+        rows = [{**row, "name": f"{row['name']} !" if row["missing_tools"] else row["name"]} for row in rows]
     print_rows(rows, columns, as_json=as_json, empty="No workflow yet; `evolvent workflows create -f FILE` stores one.")
+    if unable and not as_json:
+        typer.echo(
+            f"! cannot run here, as tools are missing; `evolvent workflows lint {visible(unable[0])}` says what to do."
+        )
 
 
 @commands.command(
