@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.dags import dags
@@ -12,7 +13,7 @@ from evolvent.events.errors import Category, ErrorInfo
 from evolvent.events.language.learning.tracing import trace_of
 from evolvent.events.language.replay import replay
 from evolvent.events.language.state import Refusal
-from evolvent.events.language.workflow import Task, TaskKind
+from evolvent.events.language.workflow import ExecutionMode, Task, TaskKind
 from evolvent.events.messages.runs import CancelRequested
 
 
@@ -30,6 +31,20 @@ def test_an_unchanged_journal_gives_identical_event_hashes(workflow: Any, seed: 
     again = replay(RUN, entries(run.events), TOOLS)
     assert again.is_identical, again
     assert len(again.events) == len(run.events)
+
+
+@given(dags(8), st.integers(0, 99), st.frozensets(st.integers(0, 20), max_size=3), st.sampled_from(ExecutionMode))
+def test_claims_come_out_the_same_however_many_places_there_are(
+    workflow: Any, seed: int, crashes: frozenset[int], mode: ExecutionMode
+) -> None:
+    tasks = tuple(
+        Task(task_id=t.task_id, kind=TaskKind.TOOL, tool="post" if n % 2 else "look", dependencies=t.dependencies)
+        for n, t in enumerate(workflow.tasks)
+    )
+    run = Simulation(workflow.model_copy(update={"tasks": tasks, "mode": mode}), seed)
+    run.run(crashes_at=crashes)
+    again = replay(RUN, entries(run.events), TOOLS)
+    assert again.is_identical, again
 
 
 def story() -> Script:
@@ -59,6 +74,16 @@ def test_a_suspension_for_money_and_a_cancellation_come_out_the_same() -> None:
     script.add(CancelRequested(event_id="x", run_id=RUN, source="test", occurred_at=script.events[0].occurred_at))
     script.tick()
     assert replay(RUN, entries(script.events), TOOLS).is_identical
+
+
+@pytest.mark.parametrize(("happened", "said"), [(None, "workflow_suspended"), (False, "tool_claimed")])
+def test_what_a_tool_said_of_its_own_call_comes_out_the_same(happened: bool | None, said: str) -> None:
+    script = Script()
+    script.tick(turn(0, ("send", {})))
+    script.add(resumed(script.state, 40))
+    assert script.tick(reconciled=[("answer", "c0_0", happened)]).type == said
+    again = replay(RUN, entries(script.events), TOOLS)
+    assert again.is_identical, again
 
 
 def test_an_event_that_says_something_else_is_shown_with_what_differs() -> None:

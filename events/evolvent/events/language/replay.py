@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolvent.events.errors import Category, ErrorInfo
+from evolvent.events.language.decisions import decide
 from evolvent.events.language.hashing import content_hash
-from evolvent.events.language.places import Going
+from evolvent.events.language.places import Going, Order, by_estimates
 from evolvent.events.language.reducer import reduce
-from evolvent.events.language.state import CallState, Refusal, RunState, TaskStatus
+from evolvent.events.language.state import CallState, Refusal, RunState, RunStatus, TaskStatus
+from evolvent.events.language.steps import Activity, CallTool, Reconcile, TakeTurn
 from evolvent.events.language.ticks import Stamp, Tick, compose
 from evolvent.events.language.tools import Effect, ToolSpec
 from evolvent.events.messages.runs import (
@@ -23,6 +25,7 @@ from evolvent.events.messages.runs import (
     ApprovalGiven,
     BudgetRefused,
     CancelRequested,
+    Final,
     RunEvent,
     SuspendReason,
     WorkflowFailed,
@@ -71,18 +74,33 @@ def replay(run_id: str, entries: Sequence[tuple[int, AnyRunEvent]], tools: Mappi
     state = RunState(run_id)
     said: list[Replayed] = []
     known = {**recorded_tools(event for _, event in entries), **tools}
+    orders = (by_estimates, _as_recorded([event for _, event in entries]))
+    running: tuple[Activity, ...] = ()
     for sequence, event in entries:
+        running = _still_running(running, event)
+        busy = frozenset(activity.task_id for activity in running)
+        going = Going(busy)
         if not isinstance(event, _INPUTS):
             reason = _foreign(state, event)
             if reason is not None:
                 return Replay(tuple(said), state, f"event {sequence} ({event.type}): {reason}")
-            again = _said_again(state, event, known)
-            if again is None:
+            compared: dict[Order, Replayed] = {}
+            for order in orders:
+                again = _said_again(state, event, known, Going(busy, order))
+                if again is not None:
+                    compared[order] = _compared(sequence, event, again)
+                    if compared[order].is_same:
+                        break
+            if not compared:
                 return Replay(tuple(said), state, f"event {sequence} ({event.type}): the law says nothing here")
-            said.append(_compared(sequence, event, again))
+            order = next((o for o, each in compared.items() if each.is_same), next(iter(compared)))
+            said.append(compared[order])
+            going = Going(busy, order)
         else:
             said.append(_compared(sequence, event, event))
         state = reduce(state, event, sequence)
+        if state.status is RunStatus.RUNNING:
+            running = decide(state, known, going).activities or running
     if not state.status.is_final and not said:
         return Replay((), state, "the journal is empty")
     return Replay(tuple(said), state)
@@ -111,17 +129,60 @@ def content_of(event: RunEvent) -> dict[str, Any]:
     return data
 
 
-def _said_again(state: RunState, event: AnyRunEvent, tools: Mapping[str, ToolSpec]) -> RunEvent | None:
+def _still_running(running: tuple[Activity, ...], event: AnyRunEvent) -> tuple[Activity, ...]:
+    """Return what an owner has under way when it says an event: what it began, without what the event tells the end of.
+
+    A new owner has nothing under way, and neither has one that stops.
+    """
+    if isinstance(event, WorkflowStarted | WorkflowResumed | WorkflowSuspended | Final):
+        return ()
+    turns = {turn.task_id for turn in event.turns}
+    calls = {(record.task_id, record.call_id) for record in event.tools}
+    return tuple(
+        activity
+        for activity in running
+        if (activity.task_id not in turns if isinstance(activity, TakeTurn) else _name(activity) not in calls)
+    )
+
+
+def _name(activity: CallTool | Reconcile) -> tuple[str, str]:
+    return activity.task_id, activity.call_id
+
+
+def _as_recorded(events: Sequence[AnyRunEvent]) -> Order:
+    """Return the order of ready tasks that an owner chose, by what is first heard of them: its loads are not known."""
+    first: dict[str, int] = {}
+    for event in events:
+        for part in (*event.turns, *event.tools, *getattr(event, "claims", ())):
+            first.setdefault(part.task_id, len(first))
+    return lambda _, ready: sorted(ready, key=lambda name: first.get(name, len(first)))
+
+
+def _said_again(state: RunState, event: AnyRunEvent, tools: Mapping[str, ToolSpec], going: Going) -> RunEvent | None:
     tick = Tick(turns=list(event.turns), tools=list(event.tools), refusal=_refusal(event), is_late=_is_late(event))
+    tick.reconciled = _reconciled(state, event, tools)
     wake_at = event.wake_at if isinstance(event, WorkflowSuspended) and event.reason is SuspendReason.BUDGET else None
     stamp = Stamp(event.event_id, event.source, event.occurred_at, wake_at)
-    after = {record.task_id for record in event.turns} | {record.task_id for record in event.tools}
-    busy = frozenset(name for name in state.active if name not in after) if not _ends(event) else frozenset()
-    return compose(state, tick, tools, stamp, Going(busy))
+    return compose(state, tick, tools, stamp, going)
 
 
-def _ends(event: AnyRunEvent) -> bool:
-    return isinstance(event, WorkflowSuspended) or event.type.startswith("workflow_")
+def _reconciled(
+    state: RunState, event: AnyRunEvent, tools: Mapping[str, ToolSpec]
+) -> list[tuple[str, str, bool | None]]:
+    """Return what tools said of their own calls, as it shows: claimed anew, it had not happened; a person is asked."""
+    is_asked = isinstance(event, WorkflowSuspended) and event.reason is SuspendReason.OUTCOME_UNKNOWN
+    again = {(claim.task_id, claim.call_id) for claim in getattr(event, "claims", ())}
+    said: list[tuple[str, str, bool | None]] = []
+    for name in state.begun:
+        for call in state.tasks[name].calls:
+            if call.claim is None or call.record is not None:
+                continue
+            spec = tools.get(call.call.name)
+            if (name, call.call.call_id) in again:
+                said.append((name, call.call.call_id, False))
+            elif is_asked and spec is not None and spec.reconcilable:
+                said.append((name, call.call.call_id, None))
+    return said
 
 
 def _is_late(event: AnyRunEvent) -> bool:
