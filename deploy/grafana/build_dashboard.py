@@ -18,9 +18,9 @@ if str(HERE) not in sys.path:
 
 from panel import Panel, Row  # noqa: E402  # the folder is no package
 from panels_of_care import AGENTS, HEALTH, LEARNING, MONEY  # noqa: E402
-from panels_of_work import GLANCE, LOAD, MODELS, RUNS  # noqa: E402
+from panels_of_work import GLANCE, LOAD, MODELS, RUNS, WORKFLOWS  # noqa: E402
 
-ROWS = (GLANCE, RUNS, LOAD, MODELS, AGENTS, MONEY, LEARNING, HEALTH)
+ROWS = (GLANCE, RUNS, WORKFLOWS, LOAD, MODELS, AGENTS, MONEY, LEARNING, HEALTH)
 
 TARGET = HERE / "dashboards" / "evolvent.json"
 COLUMNS = 24

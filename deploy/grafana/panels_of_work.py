@@ -84,6 +84,57 @@ RUNS = Row(
     ),
 )
 
+WORKFLOWS = Row(
+    "Workflows of several tasks",
+    (
+        Panel(
+            "Workflows that end",
+            (
+                (
+                    or_zero(f"sum by (workflow, status) (increase(evolvent_workflow_runs_total{R}))"),
+                    "{{workflow}} {{status}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Tasks",
+            ((f"sum by (status) (increase(evolvent_workflow_tasks_total{R}))", "{{status}}"),),
+        ),
+        Panel(
+            "Share of tasks done",
+            (
+                (
+                    or_zero(
+                        f'sum(rate(evolvent_workflow_tasks_total{{status="done"}}{R}))'
+                        f" / sum(rate(evolvent_workflow_tasks_total{R}))"
+                    ),
+                    "done",
+                ),
+            ),
+            "percentunit",
+        ),
+        Panel("Duration of a task", quantiles("evolvent_workflow_task_duration_seconds"), "s"),
+        Panel(
+            "Workflows wait for",
+            ((f"sum by (reason) (increase(evolvent_runs_suspended_total{R}))", "{{reason}}"),),
+        ),
+        Panel(
+            "Prompt diet",
+            (
+                (
+                    or_zero(
+                        f'1 - sum(rate(evolvent_workflow_prompt_bytes_total{{kind="told"}}{R}))'
+                        f' / sum(rate(evolvent_workflow_prompt_bytes_total{{kind="monolith"}}{R}))'
+                    ),
+                    "saved",
+                ),
+            ),
+            "percentunit",
+            description="What agent tasks are spared of one prompt for the whole workflow.",
+        ),
+    ),
+)
+
 LOAD = Row(
     "Queues and streams",
     (

@@ -13,9 +13,11 @@ from support.runs import NOW, RUN, done, failed_turn, started, turn
 from evolvent.events import subjects
 from evolvent.events.errors import Category, ErrorInfo
 from evolvent.events.language.conversation import ModelReply, Usage
+from evolvent.events.language.workflow import Task, Workflow
 from evolvent.events.messages import platform as happened
 from evolvent.events.messages.platform import PlatformEvent
 from evolvent.events.messages.runs import (
+    AgentCompleted,
     BudgetRefused,
     Deoptimized,
     Mode,
@@ -98,6 +100,16 @@ def run_events() -> list[RunEvent]:
     return [*a_run_by_agent(), *a_run_by_automation(), *runs_that_end_otherwise()]
 
 
+def a_workflow() -> list[RunEvent]:
+    """A workflow of two tasks, both done, of another goal and with another model than the runs above."""
+    run_id = new_run()
+    pair = Workflow(name="pair", tasks=tuple(Task(task_id=name, agent_id="a") for name in ("one", "two")))
+    fields = {"prompt_bytes": 1, "monolith_bytes": 4, "lease": None, "cost_microusd": 0}
+    one, two = (slow_turn(0).model_copy(update={"task_id": name, **fields}) for name in ("one", "two"))
+    first = AgentCompleted(**stamp(run_id), turns=(one,))
+    return [begun(run_id, goal="teams", workflow=pair), first, completed(run_id, goal="teams", turns=(two,))]
+
+
 def platform_events() -> list[PlatformEvent]:
     """One of every kind, most of them as they would come."""
     agent = {"agent_id": "assistant_00000001"}
@@ -136,5 +148,7 @@ def platform_events() -> list[PlatformEvent]:
 
 def messages() -> list[tuple[str, bytes]]:
     """Everything above, as (subject, bytes)."""
-    runs = [(subjects.run_event(str(event.run_id), event.type), event.encode()) for event in run_events()]
+    runs = [
+        (subjects.run_event(str(event.run_id), event.type), event.encode()) for event in (*run_events(), *a_workflow())
+    ]
     return runs + [(subjects.event(event.TYPE), event.encode()) for event in platform_events()]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from evolvent.events.messages.runs import FINAL_TYPES, Mode, RunEvent
@@ -53,6 +54,11 @@ class RunNote:
     mode: Mode = Mode.LIVE
     started: bool = False
     ended: bool = False
+    workflow: str | None = None
+    """Its name, where it has several tasks."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """The kinds of these tasks; nothing any more once the run has ended."""
+    began: dict[str, datetime] = field(default_factory=dict)
 
 
 class RunMemory:

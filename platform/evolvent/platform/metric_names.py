@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 PREFIX = "evolvent_"
 OTHER = "other"
@@ -18,6 +19,7 @@ RATINGS = (1, 2, 3, 4, 5)
 LABEL_LIMITS: Mapping[str, int] = {
     "goal": 50,
     "model": 30,
+    "workflow": 30,
     "tool": 100,
     "target": 30,
     "loader": 50,
@@ -59,6 +61,14 @@ class Metric:
         return (self.name,)
 
 
+class Sample(NamedTuple):
+    """A number for a metric: added to a counter, observed by a histogram, or what a gauge is set to."""
+
+    metric: Metric
+    labels: tuple[str, ...] = ()
+    value: float = 1.0
+
+
 def _counter(name: str, text: str, *labels: str) -> Metric:
     return Metric(PREFIX + name, Kind.COUNTER, text, labels)
 
@@ -84,6 +94,15 @@ RUN_COST = _counter("run_cost_usd", "Cost of ended live runs, by what served the
 RUNS_RESUMED = _counter("runs_resumed", "Times that a new owner took a run over.", "cause")
 RUNS_SUSPENDED = _counter("runs_suspended", "Times that a run began to wait.", "reason")
 DEOPTIMIZED = _counter("deoptimizations", "Automations whose guard failed in mid-flight.")
+
+WORKFLOW_RUNS = _counter("workflow_runs", "Live runs of workflows of several tasks that ended.", "workflow", "status")
+WORKFLOW_TASKS = _counter("workflow_tasks", "Tasks of these runs: done, or left undone at the end.", "status")
+WORKFLOW_TASK_SECONDS = _histogram(
+    "workflow_task_duration_seconds", "From a task's first turn or call to the end of its last.", RUN_SECONDS, "kind"
+)
+WORKFLOW_PROMPT = _counter(
+    "workflow_prompt_bytes", "What agent tasks were told, and what one prompt for all of it would have said.", "kind"
+)
 
 MODEL_TURNS = _counter("model_turns", "Model turns that ended.", "model", "outcome")
 MODEL_SECONDS = _histogram("model_turn_duration_seconds", "Duration of model turns.", TURN_SECONDS, "model")

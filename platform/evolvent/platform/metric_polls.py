@@ -14,8 +14,8 @@ from evolvent.events.nats_bus import NatsBus
 from evolvent.events.streams import REQUESTS, STREAMS, DurableSpec, durables
 from evolvent.events.subjects import Priority
 from evolvent.platform import metric_names as names
-from evolvent.platform.metric_names import Metric
-from evolvent.platform.metric_samples import USD, Sample
+from evolvent.platform.metric_names import Metric, Sample
+from evolvent.platform.metric_samples import USD
 from evolvent.storage.budgets import ALL_GOALS, MAX_MICROUSD
 
 DISCOVERY_SECONDS = 0.5

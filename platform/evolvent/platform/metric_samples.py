@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from evolvent.events.messages import platform as happened
 from evolvent.events.messages.runs import (
@@ -19,18 +18,11 @@ from evolvent.events.messages.runs import (
     WorkflowSuspended,
 )
 from evolvent.platform import metric_names as names
+from evolvent.platform import workflow_samples
 from evolvent.platform.metric_memory import RunNote
-from evolvent.platform.metric_names import Metric
+from evolvent.platform.metric_names import Sample
 
 USD = 1e6
-
-
-class Sample(NamedTuple):
-    """A number for a metric: added to a counter, observed by a histogram, or what a gauge is set to."""
-
-    metric: Metric
-    labels: tuple[str, ...] = ()
-    value: float = 1.0
 
 
 def of_run_event(event: AnyRunEvent, note: RunNote) -> Iterator[Sample]:
@@ -39,8 +31,10 @@ def of_run_event(event: AnyRunEvent, note: RunNote) -> Iterator[Sample]:
         yield from _turn(turn)
     for tool in event.tools:
         yield from _tool(tool)
+    yield from workflow_samples.of_tasks(event, note)
     if isinstance(event, WorkflowStarted):
         note.priority, note.mode = event.priority.value, event.mode
+        workflow_samples.remember(event, note)
         if event.mode is Mode.LIVE:
             yield Sample(names.RUNS_STARTED, (event.goal, event.priority.value))
     elif isinstance(event, Final):
@@ -64,6 +58,7 @@ def _final(event: Final, note: RunNote) -> Iterator[Sample]:
     yield Sample(names.RUNS_ENDED, (event.goal, status))
     yield Sample(names.RUNS_SERVED, (served_by, status))
     yield Sample(names.RUN_SECONDS_HELD, (note.priority,), event.totals.duration_seconds)
+    yield from workflow_samples.of_end(event, note)
     yield Sample(names.RUN_COST, (served_by,), event.totals.cost_microusd / USD)
     if event.scripted:
         yield Sample(names.RUNS_SCRIPTED)

@@ -27,12 +27,11 @@ from evolvent.events.streams import COMMANDS, REQUESTS
 from evolvent.events.subjects import Priority
 from evolvent.platform import metric_names as names
 from evolvent.platform.metric_memory import BoundedLabels, Recent, RunMemory
-from evolvent.platform.metric_names import METRICS, Kind, Metric
+from evolvent.platform.metric_names import METRICS, Kind, Metric, Sample
 from evolvent.platform.metric_polls import Part, PlatformPolls
 from evolvent.platform.metric_samples import (
     AUTOMATION_EVENTS,
     IMPROVEMENT_EVENTS,
-    Sample,
     of_platform_event,
     of_run_event,
 )
@@ -254,6 +253,8 @@ class Metrics(Service):
         shown.open(names.RUN_COST, *((by.value,) for by in ServedBy))
         shown.open(names.RUNS_NOT_LIVE, *((mode.value,) for mode in Mode if mode is not Mode.LIVE))
         shown.open(names.RUNS_SUSPENDED, *((reason.value,) for reason in SuspendReason))
+        shown.open(names.WORKFLOW_TASKS, ("done",), ("left",))
+        shown.open(names.WORKFLOW_PROMPT, ("told",), ("monolith",))
         shown.open(names.RUNS_RESUMED, ("redelivered",))
         shown.open(names.DEAD_LETTERS, (REQUESTS,), (COMMANDS,))
         shown.open(names.AUTOMATIONS, *((what,) for what in AUTOMATION_EVENTS.values()))

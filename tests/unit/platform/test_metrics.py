@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from datetime import timedelta
 
 import pytest
 from support.metric_feed import (
@@ -14,14 +15,26 @@ from support.metric_feed import (
     slow_turn,
     stamp,
 )
+from support.runs import AGENT, NOW, done, envelope, started, turn
 
+from evolvent.events.errors import Category, ErrorInfo
+from evolvent.events.language.workflow import Task, TaskKind, Workflow
 from evolvent.events.messages.platform import BY_TYPE
-from evolvent.events.messages.runs import RunEvent, WorkflowResumed, read_run_event
+from evolvent.events.messages.runs import (
+    AgentCompleted,
+    RunEvent,
+    ServedBy,
+    ToolCompleted,
+    Totals,
+    WorkflowFailed,
+    WorkflowResumed,
+    read_run_event,
+)
 from evolvent.platform import metric_names as names
 from evolvent.platform.metric_memory import BoundedLabels, Recent, RunMemory
-from evolvent.platform.metric_names import METRICS, Kind, Metric
+from evolvent.platform.metric_names import METRICS, Kind, Metric, Sample
 from evolvent.platform.metric_polls import instances
-from evolvent.platform.metric_samples import Sample, of_platform_event, of_run_event
+from evolvent.platform.metric_samples import of_platform_event, of_run_event
 from evolvent.platform.metrics import Instruments
 
 Sums = dict[Metric, dict[tuple[str, ...], float]]
@@ -41,6 +54,37 @@ def counted(events: list[RunEvent], memory: RunMemory | None = None) -> Sums:
         if (note := memory.admit(event)) is not None:
             samples.extend(of_run_event(read_run_event(event.encode()), note))
     return sums(samples)
+
+
+def test_a_workflow_tells_how_its_tasks_ended_how_long_they_took_and_what_its_agents_were_spared() -> None:
+    tasks = (
+        Task(task_id="look", kind=TaskKind.TOOL, tool="look"),
+        Task(task_id="judge", agent_id=AGENT.agent_id, dependencies=("look",)),
+        Task(task_id="write", agent_id=AGENT.agent_id, dependencies=("judge",)),
+    )
+    call = done("c0", "look").model_copy(update={"task_id": "look", "duration_seconds": 0.5})
+    asks = turn(0, ("look", {}), task_id="judge").model_copy(update={"prompt_bytes": 100, "monolith_bytes": 400})
+    last = turn(1, text="good", task_id="judge").model_copy(
+        update={"started_at": NOW + timedelta(seconds=3), "duration_seconds": 1.0}
+    )
+    ended = {"goal": "default", "served_by": ServedBy.WORKFLOW, "success_rate": 2 / 3, "totals": Totals()}
+    found = counted(
+        [
+            started(Workflow(name="report", tasks=tasks)),
+            ToolCompleted(**envelope(1), tools=(call,)),
+            AgentCompleted(**envelope(2), turns=(asks,)),
+            AgentCompleted(**envelope(3), turns=(last,)),
+            WorkflowFailed(**envelope(4), **ended, error=ErrorInfo(code="x", category=Category.SYSTEM, message="no")),
+        ]
+    )
+    assert found[names.WORKFLOW_RUNS] == {("report", "failed"): 1}
+    assert found[names.WORKFLOW_TASKS] == {("done",): 2, ("left",): 1}
+    assert found[names.WORKFLOW_TASK_SECONDS] == {("tool",): 0.5, ("agent",): 4.0}
+    assert found[names.WORKFLOW_PROMPT] == {("told",): 100, ("monolith",): 400}
+
+
+def test_a_run_of_one_task_is_no_workflow() -> None:
+    assert not {metric.name for metric in counted(run_events())} & {names.WORKFLOW_RUNS.name, names.WORKFLOW_TASKS.name}
 
 
 def test_runs_are_counted_by_goal_status_priority_and_what_served_them() -> None:
