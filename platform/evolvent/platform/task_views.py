@@ -27,6 +27,28 @@ class TaskView:
         return None if self.began is None or self.ended is None else max(0.0, self.ended - self.began)
 
 
+@dataclass(frozen=True, slots=True)
+class ObservedDiet:
+    """The first prompts of a run's agent tasks, and what one prompt for the whole workflow would have been then."""
+
+    prompts: int
+    prompt_bytes: int
+    monolith_bytes: int
+
+    @property
+    def spared(self) -> float:
+        """Return the share that a prompt was spared; below 0 where it was told more."""
+        return round(1 - self.prompt_bytes / self.monolith_bytes, 4)
+
+
+def observed_diet(state: RunState) -> ObservedDiet | None:
+    """Return what the agents of a workflow were told, or None where no agent was told anything."""
+    told = [turn for task in state.tasks.values() for turn in task.turns if turn.monolith_bytes]
+    if not told:
+        return None
+    return ObservedDiet(len(told), sum(t.prompt_bytes for t in told), sum(t.monolith_bytes for t in told))
+
+
 def task_views(state: RunState) -> dict[str, TaskView]:
     """Return the tasks of a run by name; the items of a pipeline count as one task."""
     if state.started is None:

@@ -20,7 +20,7 @@ from evolvent.platform.cli.run_story import Story
 from evolvent.platform.cli.steps import sentence, short_json
 from evolvent.platform.cli.workflow_drawing import Sight
 from evolvent.platform.cli.workflow_drawing import draw as draw_workflow
-from evolvent.platform.task_views import task_views
+from evolvent.platform.task_views import observed_diet, task_views
 from evolvent.platform.visible import visible
 
 _NOT_ROUTED = "could not be routed"
@@ -111,11 +111,9 @@ def _graph(story: Story, width: int) -> Iterator[Text]:
     views = task_views(state)
     seen = {name: view.seconds for name, view in views.items() if view.seconds is not None}
     yield from draw_workflow(state.workflow, plan(state.workflow, seen), Sight(width=width, run=views))
-    told = [turn for task in state.tasks.values() for turn in task.turns if turn.monolith_bytes]
-    if told:
-        spared = 1 - sum(turn.prompt_bytes for turn in told) / sum(turn.monolith_bytes for turn in told)
-        mean = tokens(sum(turn.prompt_bytes for turn in told) // len(told))
-        how = f"{abs(spared):.0%} {'less' if spared >= 0 else 'more'}"
+    if (diet := observed_diet(state)) is not None:
+        mean = tokens(diet.prompt_bytes // diet.prompts)
+        how = f"{abs(diet.spared):.0%} {'less' if diet.spared >= 0 else 'more'}"
         yield _shown(f"prompt diet: about {mean} tokens a task, {how} than one prompt for this whole workflow")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from evolvent.platform.asking import Answer, Step, answer_of
 from evolvent.platform.cli.frame import connect, databases
 from evolvent.platform.connection import NotRunning
 from evolvent.platform.run_follower import read_journal
+from evolvent.platform.task_views import observed_diet
 from evolvent.storage.runs import RunStore
 
 
@@ -44,7 +45,7 @@ class Story:
 
     def document(self) -> dict[str, Any]:
         """Return the whole as JSON."""
-        started = self.state.started
+        started, diet = self.state.started, observed_diet(self.state)
         return {
             "run_id": self.run_id,
             "status": self.state.status.value,
@@ -56,6 +57,7 @@ class Story:
             "principal": started.principal if started else None,
             "routing": started.routing.model_dump(mode="json") if started else None,
             "totals": self.state.totals.model_dump(),
+            "prompt_diet": {**asdict(diet), "spared": diet.spared} if diet is not None else None,
             "end": self.end.model_dump(mode="json", exclude_none=True) if self.end else None,
             "steps": [{"type": step.type, **step.data} for step in self.steps()],
         }
