@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from support.processes import environment, wait_for
 
-CREW = {"ask", "improvement", "loader", "metrics", "orchestrator", "recorder", "resources"}
+CREW = {"ask", "improvement", "loader", "metrics", "orchestrator", "recorder", "resources", "schedules"}
 
 
 async def demo(folder: Path, *arguments: str, **settings: str) -> Process:
@@ -44,9 +44,16 @@ async def test_the_demo_tells_its_whole_story_in_numbers_that_add_up(tmp_path: P
     evictions = story["evictions"]
     assert evictions["evictions"] >= 1
     assert evictions["resident"] <= evictions["max_active_agents"]
+    learnt = story["learning"]
+    assert learnt["requests"] == learnt["by_automation"] == learnt["equal_answers"] == 8
+    assert (learnt["before"]["model_calls"], learnt["before"]["tokens"] > 800) == (16, True)
+    assert (learnt["after"]["model_calls"], learnt["after"]["tokens"], learnt["after"]["cost_usd"]) == (0, 0, 0)
+    assert learnt["after"]["p50_seconds"] < learnt["before"]["p50_seconds"]
+    assert (learnt["drifted"]["served_by"], learnt["drifted"]["deoptimized"]) == ("agent", True)
+    assert "held at customs" in learnt["drifted"]["answer"]
     summary = story["summary"]
-    assert summary["runs"] == summary["completed"] == 1 + 4 + 1 + kill["runs_at_once"] + 1
-    assert summary["model_calls"] >= 2 * summary["runs"]
+    assert summary["runs"] == summary["completed"] == 1 + 4 + 1 + kill["runs_at_once"] + 1 + 8 + 8 + 1
+    assert summary["model_calls"] >= 2 * (summary["runs"] - 9)
     assert summary["tool_calls"] >= summary["runs"]
     assert summary["cost_usd"] > 0
     assert summary["metric_lines"] > 10

@@ -94,7 +94,9 @@ class LearntAutomations:
             return Abstained("it would write, and some word of the request is looked at by nothing", "unconfirmed")
         labels = tuple(f"{each.automation_id}@{each.version}" for each in found.automations)
         name = found.workflow.name
-        reason = "learnt: every word of the request is known"
+        usual = max(each.expected_tokens_saved for each in found.automations)
+        instead = f", in place of about {usual} tokens" if usual else ""
+        reason = f"every word of it is known to {', '.join(labels)}{instead}"
         decision = RoutingDecision(served_by=ServedBy.AUTOMATION, chosen=name, reason=reason, automations=labels)
         return Route(decision, workflow=found.workflow, agents={agent.agent_id: agent}, params=found.params)
 

@@ -50,6 +50,7 @@ def _message(data: Facts) -> str:
     return str(error["message"]) if error else "no reason was given."
 
 
+_TO: Mapping[str, str] = {"takeover": "the agent, with what is known", "fallback": "the fallback workflow"}
 _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     "workflow_started": _started,
     "agent_completed": _turn,
@@ -57,6 +58,7 @@ _SENTENCES: Mapping[str, Callable[[Facts], str]] = {
     "tool_completed": _tool,
     "workflow_suspended": lambda data: f"waits for {data['reason']}: {data.get('detail', '')}",
     "workflow_resumed": lambda data: f"attempt {data['attempt']} goes on ({data['cause']})",
+    "deoptimized": lambda data: f"left to {_TO.get(data.get('to', ''), 'another')}: {data.get('reason', '')}",
     "budget_refused": lambda data: f"no budget: {_message(data)}",
     "cancel_requested": lambda data: f"{data['principal']} asked to cancel it",
     "approval_given": lambda data: f"{data['principal']} {'approved' if data['approved'] else 'denied'} it",

@@ -30,6 +30,7 @@ from evolvent.platform.scripted_model.server import ScriptedModelServer
 from evolvent.platform.settings import Settings, load_settings
 from evolvent.platform.supervisor import PARENT_VARIABLE, READY
 
+TOOL_MODULE = "evolvent.platform.demo.parcels"
 SETTINGS_FILE = "demo.yaml"
 LOG_FILE = "demo.log"
 _SECOND_LOG = "second-orchestrator.log"
@@ -202,7 +203,7 @@ def _write_settings(data_dir: Path, folders: tuple[Path, ...], scripted: Scripte
     document: dict[str, Any] = {
         "loader": {"max_active_agents": AGENTS_IN_MEMORY},
         "orchestrator": {"ack_wait_seconds": ACK_WAIT_SECONDS},
-        "tools": {"allowed_folders": [str(folder) for folder in folders]},
+        "tools": {"allowed_folders": [str(folder) for folder in folders], "modules": [TOOL_MODULE]},
     }
     if scripted is not None:
         document["model"] = {"base_url": scripted.base_url, "api_key": "scripted"}

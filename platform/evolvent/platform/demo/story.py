@@ -15,7 +15,7 @@ from evolvent.events import subjects
 from evolvent.events.bus import CoreMessage
 from evolvent.events.errors import EvolventError
 from evolvent.events.messages.platform import AgentEvicted
-from evolvent.platform.demo import scenes_limits, scenes_work
+from evolvent.platform.demo import scenes_learning, scenes_limits, scenes_work
 from evolvent.platform.demo.scenes_work import Book
 from evolvent.platform.demo.stage import AGENTS_IN_MEMORY, SETTINGS_FILE, DemoFailed, Stage, stage
 from evolvent.platform.demo.telling import Teller
@@ -62,6 +62,11 @@ _SCENES: Mapping[str, tuple[Scene, str, str]] = {
         scenes_limits.evictions,
         "More agents than memory",
         f"The loader is set to hold {AGENTS_IN_MEMORY} agents here (50 is the default); the least recently used goes.",
+    ),
+    "learning": (
+        scenes_learning.learning,
+        "Work that comes again",
+        "What agents did alike is learnt as a workflow with guards; it serves where every word is known.",
     ),
 }
 
