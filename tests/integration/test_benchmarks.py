@@ -41,7 +41,7 @@ def test_small_workflows_of_every_shape_run_to_their_end_beside_the_floor() -> N
 
 
 def test_the_benchmarks_are_listed() -> None:
-    assert bench("--list").stdout.split() == ["builtin_workflows", "floor_j", "requests", "workflows"]
+    assert {"builtin_workflows", "floor_j", "requests", "workflows"} <= set(bench("--list").stdout.split())
 
 
 def test_a_benchmark_that_is_not_there_is_named_in_the_refusal() -> None:
