@@ -9,6 +9,7 @@ import gzip
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,10 +31,13 @@ from evolvent.events.language.learning.run_shapes import (
 )
 from evolvent.events.language.learning.signature_store import SignatureStore
 from evolvent.events.language.learning.templates import compile_small_talk
+from evolvent.events.language.learning.traces import Trace
+from evolvent.events.language.tools import Effect
 
 _FILE = "airline-runs/airline_gpt-4o_200runs.json.gz"
 _READS = ("get_", "search_", "list_")
 _MIN_RUNS = 3
+_HAND_OVER = "transfer_to_human_agents"
 _MIN_SHARE = 0.5
 Message = Mapping[str, Any]
 Rule = tuple[str, str, str, str]
@@ -42,8 +46,8 @@ Rule = tuple[str, str, str, str]
 
 def shapes() -> Row:
     """How many of the recorded runs do what others did, by four notions of the same; where arguments came from."""
-    traces = [run.trace for run in airline_runs()]
-    said, read, nowhere = provenance_shares(traces, SCRATCH_TOOLS)
+    traces = [_without_handing_over(run.trace) for run in airline_runs()]
+    said, read, nowhere = provenance_shares(traces, SCRATCH_TOOLS | {_HAND_OVER})
     values: Values = {
         "runs": len(traces),
         "raw_share": round(repeated_share(traces, raw_sequence), 3),
@@ -55,6 +59,12 @@ def shapes() -> Row:
         "arguments_from_nowhere_share": round(nowhere, 3),
     }
     return Row("shapes", "offline", values, bed="airline")
+
+
+def _without_handing_over(trace: Trace) -> Trace:
+    """The trace with what changes no record as no write: to call a person."""
+    calls = (replace(call, effect=Effect.READ) if call.name == _HAND_OVER else call for call in trace.calls)
+    return replace(trace, calls=tuple(calls))
 
 
 def full_serves() -> Row:

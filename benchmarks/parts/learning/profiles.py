@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Literal
 
 from evolvent.events.language.learning.automation import Automation
 from evolvent.events.language.learning.learner import LearningRules
-from evolvent.events.language.tools import Effect
+from evolvent.improvement.promotion import rules_of, why_not_alone
+from evolvent.improvement.settings import AutoPromote, ImprovementSettings, PrincipalsWanted
 
 # The beds' clock runs through some hours and a benchmark through minutes: the window is no question here.
-_WINDOW = timedelta(days=3650)
+_WINDOW_HOURS = 24.0 * 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,26 +19,41 @@ class Profile:
     """What goes live without a person: `pilot` also what writes, `default` what only reads."""
 
     name: str
-    auto_promote: Literal["reads", "writes"]
-    min_principals_writes: int
+    auto_promote: AutoPromote
+    principals_writes: int
+    serves_unlooked: bool = False
+    """Whether a request may be served that writes although some word of it is looked at by nothing, as a wrong name."""
+
+    @property
+    def settings(self) -> ImprovementSettings:
+        """Three examples, and leave-one-out over the past."""
+        wanted = PrincipalsWanted(reads=1, writes=self.principals_writes)
+        return ImprovementSettings(
+            auto_promote=self.auto_promote, min_principals=wanted, min_support=3, window_hours=_WINDOW_HOURS
+        )
 
     @property
     def rules(self) -> LearningRules:
-        """Three examples and leave-one-out over the past."""
-        return LearningRules(window=_WINDOW, min_principals_writes=self.min_principals_writes)
+        """The same as the learner's rules."""
+        return rules_of(self.settings)
 
     def lets(self, automation: Automation) -> bool:
         """Say whether a verified automation goes live by itself."""
-        return self.auto_promote == "writes" or automation.effect in (Effect.PURE, Effect.READ)
+        if self.serves_unlooked:
+            automation = automation.model_copy(update={"ignored_slots": ()})
+        return why_not_alone(automation, self.settings) is None
 
     def environment(self) -> dict[str, str]:
-        """The same as settings of a platform."""
-        principals = {"reads": 1, "writes": self.min_principals_writes}
+        """The same as settings of a platform. It learns when it is told to, so that a benchmark is the same twice."""
         return {
             "EVOLVENT_LEARNING__AUTO_PROMOTE": self.auto_promote,
-            "EVOLVENT_LEARNING__MIN_PRINCIPALS": str(principals).replace("'", '"'),
+            "EVOLVENT_LEARNING__MIN_PRINCIPALS": json.dumps({"reads": 1, "writes": self.principals_writes}),
             "EVOLVENT_LEARNING__MIN_SUPPORT": "3",
+            "EVOLVENT_LEARNING__WINDOW_HOURS": str(_WINDOW_HOURS),
+            "EVOLVENT_LEARNING__LEARN_EVERY_SECONDS": "86400",
         }
 
 
 PROFILES = {each.name: each for each in (Profile("pilot", "writes", 1), Profile("default", "reads", 2))}
+UNLOOKED = Profile("pilot_unlooked", "writes", 1, serves_unlooked=True)
+"""Only offline, as no setting of a platform says so: what the pilot would serve of what it leaves to a person."""

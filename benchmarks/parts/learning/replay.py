@@ -18,7 +18,12 @@ from evolvent.events.language.learning.library import Library, Served
 
 @dataclass
 class Replay:
-    """A bed under a profile; `learner_cpu` is what taking runs in and learning from them took, in seconds."""
+    """A bed under a profile.
+
+    Attributes:
+        learner_cpu: What taking runs in and learning from them took, in seconds.
+        held_back: Verified automations that wait for a person.
+    """
 
     bed: Bed
     profile: Profile
@@ -26,6 +31,7 @@ class Replay:
     learner_cpu: float = 0.0
     runs: int = 0
     to_confirm: int = 0
+    held_back: int = 0
     serving: ServingBed = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,9 +52,11 @@ class Replay:
         began = time.process_time()
         self.serving.learn()
         self.learner_cpu += time.process_time() - began
-        if self.profile.auto_promote == "writes":
+        proposed = [each.automation for each in self.serving.proposals.values()]
+        live = [automation for automation in proposed if self.profile.lets(automation)]
+        self.held_back = len(proposed) - len(live)
+        if not self.held_back:
             return
-        live = [each.automation for each in self.serving.proposals.values() if self.profile.lets(each.automation)]
         small_talk = [
             template
             for scope in self.serving.library.index.scopes.values()
@@ -78,10 +86,16 @@ class Replay:
         return tally
 
     def _serve(self, request: BedRequest, tally: Tally, *, is_learning: bool, is_known: bool) -> None:
-        if is_known:
-            found = self.serving.library.serve(request.text, self.serving.scope)
-            self.to_confirm += isinstance(found, Served) and needs_confirmation(found.automations)
+        library = self.serving.library
+        if is_known and not self.profile.serves_unlooked and self._is_unlooked(request):
+            self.to_confirm += 1
+            self.serving.library = Library.of(())
         self.serving.serve(request, tally, is_learning=is_learning)
+        self.serving.library = library
+
+    def _is_unlooked(self, request: BedRequest) -> bool:
+        found = self.serving.library.serve(request.text, self.serving.scope)
+        return isinstance(found, Served) and needs_confirmation(found.automations)
 
 
 def together(tallies: tuple[Tally, ...]) -> Tally:

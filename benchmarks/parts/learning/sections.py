@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.parts.learning import baselines, dialogues, overhead, safety
-from benchmarks.parts.learning.profiles import PROFILES, Profile
+from benchmarks.parts.learning.profiles import PROFILES, UNLOOKED, Profile
 from benchmarks.parts.learning.replay import Replay, figures, of_first, of_learnt_kinds, split, together
 from benchmarks.parts.learning.rows import Row
 from support.learning_bed import airline, beds
@@ -44,13 +44,14 @@ class Plan:
     runs: tuple[int, ...] = (10_000, 100_000)
     scopes: int = 50
     live: int = 250
+    match_calls: int = 4000
 
     def quick(self) -> Plan:
         """Less of everything: for a look, and to be sure that nothing is broken."""
-        small = {"shuffles": 1, "splits": 1, "redrawn": 60, "negatives": 70, "scopes": 2, "live": 40}
         names = self.beds[-1:] if PUBLIC not in self.beds else (PUBLIC,)
-        count = 60 if self.count is None else self.count
-        return replace(self, **small, beds=names, count=count, templates=(100, 1000), runs=(1000,))
+        found = replace(self, profiles=self.profiles[:1], beds=names, count=self.count or 40, shuffles=1, splits=1)
+        found = replace(found, redrawn=40, negatives=70, templates=(100, 1000), match_calls=500)
+        return replace(found, runs=(200,), scopes=1, live=20)
 
 
 def there() -> tuple[str, ...]:
@@ -67,9 +68,10 @@ def made(name: str, plan: Plan) -> Bed:
 
 def cold(plan: Plan, tell: Tell) -> Iterator[Row]:
     """From nothing, each bed once, and the public requests in several orders."""
-    for profile in plan.profiles:
+    for profile in (*plan.profiles, UNLOOKED):
         for name in plan.beds:
-            for seed in range(plan.seed, plan.seed + (plan.shuffles if name == PUBLIC else 1)):
+            several = name == PUBLIC and profile.auto_promote == "writes" and not profile.serves_unlooked
+            for seed in range(plan.seed, plan.seed + (plan.shuffles if several else 1)):
                 tell(f"cold start of {name}, {profile.name}, order {seed}")
                 yield _cold(replace_seed(name, plan, seed), profile, seed)
 
@@ -84,6 +86,7 @@ def _cold(bed: Bed, profile: Profile, seed: int) -> Row:
     first, second = replay.cold()
     values = figures(together((first, second)), second) | {
         "to_confirm": replay.to_confirm,
+        "held_back": replay.held_back,
         "learner_ms_per_run": round(replay.learner_cpu / max(1, replay.runs) * 1e3, 2),
     }
     return Row("cold", "offline", values, profile.name, bed.name, seed, _examples(first.wrong_ones + second.wrong_ones))
@@ -91,9 +94,10 @@ def _cold(bed: Bed, profile: Profile, seed: int) -> Row:
 
 def frozen(plan: Plan, tell: Tell) -> Iterator[Row]:
     """Learn from half of a bed, serve the other half, learn nothing meanwhile."""
-    for profile in plan.profiles:
+    for profile in (*plan.profiles, UNLOOKED):
         for name in plan.beds:
-            for seed in range(plan.seed, plan.seed + (plan.splits if name == PUBLIC else min(2, plan.splits))):
+            several = name == PUBLIC and profile.auto_promote == "writes"
+            for seed in range(plan.seed, plan.seed + (plan.splits if several else 1)):
                 tell(f"frozen split of {name}, {profile.name}, split {seed}")
                 bed = made(name, plan)
                 learnt, asked = split(bed, seed)
@@ -103,10 +107,11 @@ def frozen(plan: Plan, tell: Tell) -> Iterator[Row]:
 def redrawn(plan: Plan, tell: Tell) -> Iterator[Row]:
     """Learn from shop requests drawn over its records, serve many others of the same grammar."""
     if shop_world.is_there():
-        for profile in plan.profiles:
+        for profile in (*plan.profiles, UNLOOKED):
             tell(f"shop requests drawn anew, {profile.name}")
-            bed = beds.bed(shop_world.NAME, seed=plan.seed, count=300 + plan.redrawn)
-            learnt, asked = bed.requests[:300], bed.requests[300:]
+            first = plan.count or 300
+            bed = beds.bed(shop_world.NAME, seed=plan.seed, count=first + plan.redrawn)
+            learnt, asked = bed.requests[:first], bed.requests[first:]
             yield _frozen("redrawn", Replay(bed, profile), learnt, asked, plan.seed)
 
 
@@ -120,6 +125,7 @@ def _frozen(section: str, replay: Replay, learnt: tuple, asked: tuple, seed: int
         "of_learnt_kinds": len(known),
         "served_of_learnt_kinds_share": round(of_known.frozen(known).served / len(known), 4) if known else None,
         "to_confirm": replay.to_confirm,
+        "held_back": replay.held_back,
     }
     return Row(section, "offline", values, replay.profile.name, replay.bed.name, seed, _examples(tally.wrong_ones))
 
@@ -156,7 +162,7 @@ def negatives(plan: Plan, replays: Sequence[Replay], tell: Tell) -> Iterator[Row
 def costs(plan: Plan, replays: Sequence[Replay], tell: Tell) -> Iterator[Row]:
     """Matching and the learner at size."""
     tell(f"matching among {plan.templates} templates")
-    yield from overhead.matching(replays, plan.templates, seed=plan.seed)
+    yield from overhead.matching(replays, plan.templates, seed=plan.seed, calls=plan.match_calls)
     tell(f"the learner at {plan.runs} runs")
     yield from overhead.learner(replays, plan.runs, seed=plan.seed, scopes=plan.scopes)
 

@@ -67,7 +67,9 @@ def _free(rows: Sequence[Row]) -> list[Row | None]:
     prefetch = [row for row in rows if row.section == "prefetch"]
     served = [row for row in rows if row.section == "free_language"]
     return [
-        _target("G9 tokens saved by prefetching (estimated)", "offline", _median(prefetch, "tokens_saved"), at_least=0.15),
+        _target(
+            "G9 tokens saved by prefetching (estimated)", "offline", _median(prefetch, "tokens_saved"), at_least=0.15
+        ),
         _target("G9 free language served whole", "offline", _sum(served, "wrong"), at_most=0),
     ]
 
