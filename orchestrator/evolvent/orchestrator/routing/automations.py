@@ -7,7 +7,9 @@ tests/integration/test_serving_automations.py.
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,8 @@ from evolvent.orchestrator.routing.router import Route
 from evolvent.storage.live_automations import Key, LiveAutomations
 
 POLL_SECONDS = 1.0
+_MANY = 500
+_BREATH = 5
 _log = structlog.get_logger("automations")
 ToolsOf = Callable[[AgentSpec, str], Iterable[ToolSpec]]
 
@@ -132,10 +136,33 @@ def _made(
     documents: Mapping[Key, str],
     small_talk: Iterable[Mapping[str, Any]],
 ) -> _Read:
-    """Read the new documents and index everything; what cannot be read is left out, and said."""
+    """Read the new documents and index everything; what cannot be read is left out, and said.
+
+    Of many, no object is looked at by the garbage collector, then or later: a full collection of them stops the
+    process for half a second, and they live as long as it does.
+    """
+    if len(documents) < _MANY:
+        return _read(kept, keys, documents, small_talk)
+    gc.disable()
+    try:
+        found = _read(kept, keys, documents, small_talk)
+        gc.freeze()
+        return found
+    finally:
+        gc.enable()
+
+
+def _read(
+    kept: Mapping[Key, tuple[str, Automation]],
+    keys: Mapping[Key, str],
+    documents: Mapping[Key, str],
+    small_talk: Iterable[Mapping[str, Any]],
+) -> _Read:
     automations = dict(kept)
     broken: list[tuple[str, Exception]] = []
-    for key, document in documents.items():
+    for number, (key, document) in enumerate(documents.items()):
+        if number % _BREATH == 0:
+            time.sleep(0)  # lets the loop have the interpreter before the usual 5 ms are over
         try:
             automation = Automation.model_validate_json(document)
             Library.of([automation])
