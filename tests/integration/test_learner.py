@@ -235,7 +235,7 @@ async def test_an_automation_is_not_looked_for_again_at_every_run(school: School
         await school.record([each])
         await learn(school)
         (known,) = await school.rows.listed()
-        assert (known.support, known.looked) == (number + 1, known.changes if number > 1 else 0)
+        assert (known.support, known.looked) == (number + 1, known.changes if number else 0)
         tried.append(known.tried_support)
     assert tried == [0, 0, 3, 4, 5, 6, 6, 6, 9, 9, 9]
 

@@ -14,7 +14,7 @@ from evolvent.storage.improvements import ImprovementStore, StoredOutcome
 from evolvent.storage.signatures import AutomationTotals, Lesson, Serving, SignatureRecord, SignatureRows
 
 CANCEL = SignatureRecord(
-    "aaa1", "default", "shop", "w1", "cancel {a}", "cancel!", False, 3, 2, 2, 0, NOON, {"signature": "aaa1"}
+    "aaa1", "default", "shop", "w1", "k1", "cancel {a}", "cancel!", False, 3, 2, 2, 0, NOON, {"signature": "aaa1"}
 )
 
 
@@ -60,7 +60,7 @@ async def test_a_rival_makes_what_was_learnt_due_again(rows: SignatureRows) -> N
     rival = replace(CANCEL, signature="bbb", support=1, shape="")
     await rows.keep(Lesson(1, 2, signatures=[rival]))
     assert [each.signature for each in await rows.due(min_support=3, looked_with="rules")] == ["aaa1"]
-    assert await rows.same_words(["w1"]) == ["aaa1", "bbb"]
+    assert await rows.same_words(["w1"]) == await rows.same_work(["k1"]) == ["aaa1", "bbb"]
 
 
 async def test_a_dispute_waits_until_it_is_taken_up_and_a_wrong_run_counts_once(

@@ -63,7 +63,7 @@ class Learner:
             step = await self.learn()
             if step.is_off:
                 return "off"
-            total = _sum(total, step)
+            total = added_up(total, step)
             if not step.more:
                 return in_words(total)
             _log.info("learning goes on", runs=total.runs, proposed=total.proposed, live=total.live)
@@ -106,6 +106,13 @@ def in_words(reply: LearnReply) -> str:
     )
 
 
+def added_up(total: LearnReply, step: LearnReply) -> LearnReply:
+    """Return what came of both together."""
+    names = ("runs", "signatures", "disputed", "nominated", "proposed", "live", "withdrawn")
+    sums = {name: getattr(total, name) + getattr(step, name) for name in names}
+    return LearnReply(**sums, refused={**total.refused, **step.refused}, is_off=total.is_off or step.is_off)
+
+
 def _seen(known: KnownSignature, *, is_compiled: bool) -> KnownSignature:
     return replace(known, looked=known.changes, tried_support=known.support if is_compiled else known.tried_support)
 
@@ -123,9 +130,3 @@ def _reply(batch: Batch | None, looked: Looked) -> LearnReply:
         refused=dict(sorted(looked.refused.items())[:200]),
         more=batch is not None,
     )
-
-
-def _sum(total: LearnReply, step: LearnReply) -> LearnReply:
-    names = ("runs", "signatures", "disputed", "nominated", "proposed", "live", "withdrawn")
-    sums = {name: getattr(total, name) + getattr(step, name) for name in names}
-    return LearnReply(**sums, refused={**total.refused, **step.refused})

@@ -32,6 +32,7 @@ def rules_of(settings: ImprovementSettings) -> LearningRules:
         min_principals_writes=settings.min_principals.writes,
         min_agreement=settings.min_agreement,
         min_precision=settings.min_precision,
+        min_phrasing=min(LearningRules().min_phrasing, settings.min_support),
     )
 
 

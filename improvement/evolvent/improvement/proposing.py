@@ -10,12 +10,12 @@ until all is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evolvent.events.clock import Clock
 from evolvent.events.language.learning.induced import NotLearnt
-from evolvent.events.language.learning.learner import Proposal, nominate, propose
+from evolvent.events.language.learning.learner import Memory, Proposal, nominate, propose_all
 from evolvent.events.language.learning.signature_records import Support
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.platform import PlatformEvent
@@ -38,6 +38,8 @@ from evolvent.storage.journals import JournalStore
 from evolvent.storage.signatures import KnownSignature, SignatureRows
 
 LEARNER = "learner"
+_FEW_RUNS = 16
+_MOST_STUDIES = 500
 Tools = Mapping[str, ToolSpec]
 Emit = Callable[[PlatformEvent], Awaitable[None]]
 
@@ -74,42 +76,57 @@ class Proposer:
         self._memory = memory
         self._settings = settings
         self._rules = rules_of(settings)
+        self._rules_in_service = replace(self._rules, window=EVER, min_agreement=0.0)
+        self._studies: Memory = {}
         self._clock = clock
         self._emit = emit
 
     async def look(self, tools: Tools | None) -> Looked:
-        """Look at every signature that is due, by name."""
+        """Look at every signature that is due, together with those that do the same work in other words."""
         looked, after = Looked(), ""
         looked_with = standing(self._settings, tools)
-        least = self._settings.min_support
-        while due := await self._rows.due(min_support=least, looked_with=looked_with, after=after):
-            for known in due:
-                await self._memory.load([known.signature, *await self._rows.same_words([known.words])])
-                seen = await self._look_at(known, tools, looked)
-                await self._rows.looked_at([replace(seen, looked=known.changes, looked_with=looked_with)])
+        while due := await self._rows.due(min_support=self._rules.min_phrasing, looked_with=looked_with, after=after):
+            for work in sorted({each.work for each in due}):
+                own = [each for each in due if each.work == work]
+                seen = await self._look_at(work, own, tools, looked)
+                names = {each.signature for each in own}
+                await self._rows.looked_at(
+                    [_marked(each, looked_with) if each.signature in names else each for each in seen]
+                )
             after = due[-1].signature
         return looked
 
-    async def _look_at(self, known: KnownSignature, tools: Tools | None, looked: Looked) -> KnownSignature:
-        current = await self._current(known)
-        support = await self._nominate(known, current)
-        if isinstance(support, NotLearnt):
-            return await self._refuse(known, support.reason, current, looked)
-        if not known.is_nominated:
-            looked.nominated += 1
-            runs = tuple(sorted(self._memory.store[known.signature].backings))
-            await self._emit(discovered(known.signature, support.runs, runs, now=self._clock.now()))
-            known = replace(known, is_nominated=True)
-        tried_with = standing_of(known, self._settings, tools)
-        if not is_worth_trying(known, tried_with):
-            return known
-        tried = replace(
-            known, tried_support=known.support, tried_disputed=known.disputed, tried_with=tried_with, verdict=""
-        )
-        found = await self._propose(known, tools, is_used=current is not None)
-        if isinstance(found, NotLearnt):
-            return await self._refuse(tried, found.reason, current, looked)
-        return await self._put(tried, found, looked)
+    async def _look_at(
+        self, work: str, due: Sequence[KnownSignature], tools: Tools | None, looked: Looked
+    ) -> list[KnownSignature]:
+        """Look at signatures of one work; return what is known now, also of others that they taught on the way."""
+        family = await self._rows.get(await self._rows.same_work([work]))
+        await self._memory.load([*family, *await self._rows.same_words(sorted({k.words for k in family.values()}))])
+        seen: dict[str, KnownSignature] = {}
+        trying: dict[str, KnownSignature] = {}
+        for known in due:
+            seen[known.signature], is_fit = await self._nominate(known, looked)
+            tried_with = standing_of(known, self._settings, tools)
+            if is_fit and is_worth_trying(known, tried_with):
+                self._forget_studies(work, family, anew=known.tried_with != tried_with)
+                trying[known.signature] = _tried(seen[known.signature], tried_with)
+        for name, found in (await self._propose(trying, family, tools)).items():
+            if name in trying:
+                seen[name] = await self._conclude(trying[name], found, looked)
+            elif name not in seen and isinstance(found, Proposal):
+                known, is_fit = await self._nominate(family[name], looked)
+                if is_fit:
+                    tried = _tried(known, standing_of(known, self._settings, tools))
+                    seen[name] = await self._conclude(tried, found, looked)
+        return [seen[name] for name in sorted(seen)]
+
+    def _forget_studies(self, work: str, family: Mapping[str, KnownSignature], *, anew: bool) -> None:
+        """Study a work from the beginning where tools or rules changed, and while few runs show it."""
+        few = sum(each.support for each in family.values()) <= _FEW_RUNS
+        if anew or few:
+            self._studies.pop(work, None)
+        if len(self._studies) > _MOST_STUDIES:
+            self._studies.clear()
 
     async def _current(self, known: KnownSignature) -> StoredAutomation | None:
         """Return what was learnt from it and is not out of service."""
@@ -118,13 +135,24 @@ class Proposer:
         used = [each for each in versions if each.status in IN_USE]
         return next((each for each in used if each.status == "live"), used[-1] if used else None)
 
-    async def _nominate(self, known: KnownSignature, current: StoredAutomation | None) -> Support | NotLearnt:
+    async def _nominate(self, known: KnownSignature, looked: Looked) -> tuple[KnownSignature, bool]:
+        """Say whether enough speaks for a signature; tell of it the first time, or note why not."""
+        current = await self._current(known)
+        support = await self._support(known, current)
+        if isinstance(support, NotLearnt):
+            return await self._refuse(known, support.reason, current, looked), False
+        if not known.is_nominated:
+            looked.nominated += 1
+            runs = tuple(sorted(self._memory.store[known.signature].backings))
+            await self._emit(discovered(known.signature, support.runs, runs, now=self._clock.now()))
+        return replace(known, is_nominated=True), True
+
+    async def _support(self, known: KnownSignature, current: StoredAutomation | None) -> Support | NotLearnt:
         store, now = self._memory.store, self._clock.now()
         if current is None:
             return nominate(store, known.signature, self._rules, now=now)
         # What serves gets no new support by that: it is judged by all its runs, and its own count for it.
-        rules = replace(self._rules, window=EVER, min_agreement=0.0)
-        support = nominate(store, known.signature, rules, now=now)
+        support = nominate(store, known.signature, self._rules_in_service, now=now)
         if isinstance(support, NotLearnt):
             return support
         totals = await self._rows.totals([current.automation.automation_id])
@@ -134,12 +162,27 @@ class Proposer:
             return NotLearnt(f"The same words came to other work in {1 - agreement:.0%} of the runs.")
         return support
 
-    async def _propose(self, known: KnownSignature, tools: Tools | None, *, is_used: bool) -> Proposal | NotLearnt:
-        signature = known.signature
-        beside = {name for clause in self._memory.store.clauses(signature) for name in clause.companions}
+    async def _propose(
+        self, trying: Mapping[str, KnownSignature], family: Mapping[str, KnownSignature], tools: Tools | None
+    ) -> dict[str, Proposal | NotLearnt]:
+        store = self._memory.store
+        beside = {name for each in family for clause in store.clauses(each) for name in clause.companions}
         store = await self._memory.load(beside)
-        rules = replace(self._rules, window=EVER, min_agreement=0.0) if is_used else self._rules
-        return await asyncio.to_thread(propose, store, signature, rules, now=self._clock.now(), tools=tools)
+        now = self._clock.now()
+        in_service = {name for name, each in trying.items() if await self._current(each) is not None}
+        found: dict[str, Proposal | NotLearnt] = {}
+        for names, rules in ((in_service, self._rules_in_service), (trying.keys() - in_service, self._rules)):
+            if names:
+                more = await asyncio.to_thread(
+                    propose_all, store, names, rules, now=now, tools=tools, memory=self._studies
+                )
+                found |= {name: each for name, each in more.items() if name in names or name not in found}
+        return found
+
+    async def _conclude(self, tried: KnownSignature, found: Proposal | NotLearnt, looked: Looked) -> KnownSignature:
+        if isinstance(found, NotLearnt):
+            return await self._refuse(tried, found.reason, await self._current(tried), looked)
+        return await self._put(tried, found, looked)
 
     async def _refuse(
         self, known: KnownSignature, reason: str, current: StoredAutomation | None, looked: Looked
@@ -194,6 +237,14 @@ class Proposer:
     @property
     def _promotion(self) -> str:
         return f"Checked on past runs; learning.auto_promote is `{self._settings.auto_promote}`."
+
+
+def _marked(known: KnownSignature, looked_with: str) -> KnownSignature:
+    return replace(known, looked=known.changes, looked_with=looked_with)
+
+
+def _tried(known: KnownSignature, tried_with: str) -> KnownSignature:
+    return replace(known, tried_support=known.support, tried_disputed=known.disputed, tried_with=tried_with, verdict="")
 
 
 def _held_back(before: StoredAutomation | None) -> str | None:

@@ -64,6 +64,7 @@ def record_of(store: SignatureStore, name: str) -> SignatureRecord:
         goal=signature.scope[0],
         agent_id=signature.scope[1],
         words=content_hash([list(signature.scope), signature.skeleton]),
+        work=signature.work,
         skeleton=signature.skeleton,
         shape=signature.shape,
         is_filler=signature.is_filler,

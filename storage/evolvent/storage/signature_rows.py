@@ -20,6 +20,7 @@ class SignatureRow(RecordsRow, table=True):
     __tablename__ = "signatures"
     __table_args__ = (
         Index("ix_signatures_words", "words"),
+        Index("ix_signatures_work", "work"),
         Index("ix_signatures_scope", "goal", "agent_id", "is_filler", "support"),
         Index("ix_signatures_support", "is_filler", "support", "signature"),
     )
@@ -27,6 +28,7 @@ class SignatureRow(RecordsRow, table=True):
     goal: str
     agent_id: str
     words: str
+    work: str
     skeleton: str = Field(sa_type=LONG)
     shape: str = Field(sa_type=LONG)
     is_filler: bool

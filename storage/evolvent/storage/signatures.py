@@ -25,12 +25,16 @@ COMMITS = "learn_commits"
 
 @dataclass(frozen=True, slots=True)
 class SignatureRecord:
-    """A signature as it is put. `document` is its dump; `words` the same for all with the same words in a scope."""
+    """A signature as it is put. `document` is its dump.
+
+    `words` are the same for all with the same words in a scope, `work` for all that do the same in other words.
+    """
 
     signature: str
     goal: str
     agent_id: str
     words: str
+    work: str
     skeleton: str
     shape: str
     is_filler: bool
@@ -54,6 +58,7 @@ class KnownSignature:
     goal: str
     agent_id: str
     words: str
+    work: str
     skeleton: str
     shape: str
     is_filler: bool
@@ -124,6 +129,7 @@ _UPSERT = Statement(
 _DOCUMENTS = Statement("SELECT document FROM signatures WHERE signature IN :names ORDER BY signature")
 _GET = Statement(f"SELECT {_COLUMNS} FROM signatures WHERE signature IN :names ORDER BY signature")  # noqa: S608
 _SAME_WORDS = Statement("SELECT signature FROM signatures WHERE words IN :words ORDER BY signature")
+_SAME_WORK = Statement("SELECT signature FROM signatures WHERE work IN :works AND is_filler = :no ORDER BY signature")
 _DUE = Statement(
     f"SELECT {_COLUMNS} FROM signatures WHERE is_filler = :no AND signature > :after"  # noqa: S608
     " AND (support >= :min_support OR automation <> '') AND (looked <> changes OR looked_with <> :looked_with)"
@@ -215,6 +221,10 @@ class SignatureRows:
     async def same_words(self, words: Sequence[str]) -> list[str]:
         """Return the names of all signatures with these words."""
         return [str(name) for (name,) in await self._rows(_SAME_WORDS, {"words": words})]
+
+    async def same_work(self, works: Sequence[str]) -> list[str]:
+        """Return the names of all signatures that do this work, in whatever words."""
+        return [str(name) for (name,) in await self._rows(_SAME_WORK, {"works": works, "no": False})]
 
     async def of_scope(
         self, scope: tuple[str, str], *, is_filler: bool, min_support: int = 1, most: int = 2000

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("goal", sa.String(), nullable=False),
         sa.Column("agent_id", sa.String(), nullable=False),
         sa.Column("words", sa.String(), nullable=False),
+        sa.Column("work", sa.String(), nullable=False),
         sa.Column("skeleton", sa.Text(), nullable=False),
         sa.Column("shape", sa.Text(), nullable=False),
         sa.Column("is_filler", sa.Boolean(), nullable=False),
@@ -45,6 +46,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("signature", name=op.f("pk_signatures")),
     )
     op.create_index("ix_signatures_words", "signatures", ["words"], unique=False)
+    op.create_index("ix_signatures_work", "signatures", ["work"], unique=False)
     op.create_index("ix_signatures_scope", "signatures", ["goal", "agent_id", "is_filler", "support"], unique=False)
     op.create_index("ix_signatures_support", "signatures", ["is_filler", "support", "signature"], unique=False)
     op.create_table(
