@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evolvent.events import subjects
-from evolvent.events.messages import calls, runs, schedules, workflow_calls
+from evolvent.events.messages import calls, learning_calls, runs, schedules, workflow_calls
 from evolvent.events.messages.commands import Answer, Cancel, Feedback, Outcome
 from evolvent.events.messages.platform import PLATFORM_EVENTS
 from evolvent.events.messages.requests import Request
@@ -67,6 +67,12 @@ _CALLS: Mapping[tuple[str, str], tuple[type[BaseModel], type[BaseModel]]] = {
     ("resources", "budget"): (calls.BudgetQuery, calls.BudgetView),
     ("resources", "budgets"): (calls.Empty, calls.BudgetList),
     ("resources", "set_budget"): (calls.SetBudget, calls.BudgetView),
+    ("improvement", "learn"): (calls.Empty, learning_calls.LearnReply),
+    ("improvement", "patterns"): (learning_calls.PatternsQuery, learning_calls.PatternList),
+    ("improvement", "pattern"): (learning_calls.PatternQuery, learning_calls.PatternView),
+    ("improvement", "automations"): (learning_calls.AutomationsQuery, learning_calls.AutomationList),
+    ("improvement", "automation"): (learning_calls.AutomationQuery, learning_calls.AutomationView),
+    ("improvement", "decide"): (learning_calls.DecideAutomation, learning_calls.AutomationView),
     ("improvement", "jobs"): (calls.Empty, calls.JobList),
     ("improvement", "run_job"): (calls.JobQuery, calls.Empty),
     ("improvement", "schedules.add"): (schedules.AddSchedule, schedules.ScheduleRow),

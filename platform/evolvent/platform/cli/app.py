@@ -11,6 +11,7 @@ import typer
 from evolvent.platform.cli import (
     agents,
     ask,
+    automations,
     bench,
     budget,
     clients,
@@ -19,6 +20,8 @@ from evolvent.platform.cli import (
     doctor,
     improve,
     jobs,
+    learn,
+    patterns,
     reference,
     run_replay,
     running,
@@ -39,11 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Begin with `evolvent doctor`, `evolvent up`, and then `evolvent ask 'Hello'` in another terminal.",
 )
-for part in (running, demo, ask, improve, status, doctor, bench, reference):
+for part in (running, demo, ask, improve, learn, status, doctor, bench, reference):
     part.add_to(app)
 workflow_runs.add_to(workflows.commands)
 run_replay.add_to(runs.commands)
-for part in (runs, workflows, agents, clients, budget, jobs, schedule, dead, tools):
+for part in (runs, workflows, agents, clients, budget, jobs, schedule, patterns, automations, dead, tools):
     app.add_typer(part.commands)
 
 
