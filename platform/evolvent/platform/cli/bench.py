@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,9 @@ def bench(
         return
     if name not in names:
         fail(f"evolvent: there is no benchmark {name!r}; there are {', '.join(names)}.", BAD_USAGE)
-    code = subprocess.call([sys.executable, "-m", f"benchmarks.{name}", *context.args], cwd=folder.parent)  # noqa: S603
+    command = [sys.executable, "-m", f"benchmarks.{name}", *context.args]
+    # A path among the arguments is meant from where the person stands, not from the source tree.
+    environment = {**os.environ, "PWD": str(Path.cwd())}
+    code = subprocess.call(command, cwd=folder.parent, env=environment)  # noqa: S603
     if code:
         raise typer.Exit(code)
