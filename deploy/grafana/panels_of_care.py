@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panel import GOAL, Panel, R, Row, or_zero
+from panel import GOAL, Panel, R, Row, or_zero, quantiles
 
 AGENTS = Row(
     "Agents",
@@ -99,6 +99,11 @@ LEARNING = Row(
     "Learning",
     (
         Panel("Automations", ((f"sum by (event) (increase(evolvent_automations_total{R}))", "{{event}}"),)),
+        Panel(
+            "Left to agents although something is learnt",
+            ((or_zero(f"sum by (reason) (increase(evolvent_automations_abstained_total{R}))"), "{{reason}}"),),
+        ),
+        Panel("Look-up in what is learnt", quantiles("evolvent_automation_match_seconds"), "s"),
         Panel(
             "Share of runs that an automation served",
             (

@@ -21,6 +21,7 @@ from evolvent.events.messages.runs import (
     BudgetRefused,
     Deoptimized,
     Mode,
+    RoutingDecision,
     RunEvent,
     ServedBy,
     SuspendReason,
@@ -69,7 +70,10 @@ def slow_turn(number: int, seconds: float = 0.7) -> TurnRecord:
 
 def a_run_by_agent() -> Iterator[RunEvent]:
     run = new_run()
-    yield begun(run, priority=Priority.HIGH)
+    decided = RoutingDecision(
+        served_by=ServedBy.AGENT, chosen="assistant_00000001", reason="best", abstained="unread", match_seconds=0.0004
+    )
+    yield begun(run, priority=Priority.HIGH, routing=decided)
     tools = (done("c1", "look"), done("c2", "pay", outcome=ToolOutcome.UNKNOWN))
     yield WorkflowResumed(**stamp(run, attempt=2, owner="other"))
     yield BudgetRefused(**stamp(run, attempt=2, error=ErrorInfo(code="budget.daily", category="resource", message="x")))

@@ -15,6 +15,7 @@ PREFIX = "evolvent_"
 OTHER = "other"
 RUN_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 TURN_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
+MATCHES = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 RATINGS = (1, 2, 3, 4, 5)
 LABEL_LIMITS: Mapping[str, int] = {
     "goal": 50,
@@ -24,7 +25,7 @@ LABEL_LIMITS: Mapping[str, int] = {
     "target": 30,
     "loader": 50,
     "job": 30,
-    "reason": 20,
+    "reason": 30,
     "cause": 10,
     "stream": 10,
     "code": 20,
@@ -94,6 +95,10 @@ RUN_COST = _counter("run_cost_usd", "Cost of ended live runs, by what served the
 RUNS_RESUMED = _counter("runs_resumed", "Times that a new owner took a run over.", "cause")
 RUNS_SUSPENDED = _counter("runs_suspended", "Times that a run began to wait.", "reason")
 DEOPTIMIZED = _counter("deoptimizations", "Automations whose guard failed in mid-flight.")
+ABSTAINED = _counter(
+    "automations_abstained", "Requests to agents that were learnt from and no automation took.", "reason"
+)
+MATCH_SECONDS = _histogram("automation_match_seconds", "How long requests were looked up in what is learnt.", MATCHES)
 
 WORKFLOW_RUNS = _counter("workflow_runs", "Live runs of workflows of several tasks that ended.", "workflow", "status")
 WORKFLOW_TASKS = _counter("workflow_tasks", "Tasks of these runs: done, or left undone at the end.", "status")

@@ -11,6 +11,7 @@ from evolvent.events.messages.runs import (
     Deoptimized,
     Final,
     Mode,
+    RoutingDecision,
     ToolRecord,
     TurnRecord,
     WorkflowResumed,
@@ -37,6 +38,7 @@ def of_run_event(event: AnyRunEvent, note: RunNote) -> Iterator[Sample]:
         workflow_samples.remember(event, note)
         if event.mode is Mode.LIVE:
             yield Sample(names.RUNS_STARTED, (event.goal, event.priority.value))
+            yield from _looked_up(event.routing)
     elif isinstance(event, Final):
         yield from _final(event, note)
     elif isinstance(event, WorkflowSuspended):
@@ -47,6 +49,13 @@ def of_run_event(event: AnyRunEvent, note: RunNote) -> Iterator[Sample]:
         yield Sample(names.BUDGET_REFUSED, (event.error.code,))
     elif isinstance(event, Deoptimized):
         yield Sample(names.DEOPTIMIZED)
+
+
+def _looked_up(routing: RoutingDecision) -> Iterator[Sample]:
+    if routing.abstained is not None:
+        yield Sample(names.ABSTAINED, (routing.abstained,))
+    if routing.match_seconds is not None:
+        yield Sample(names.MATCH_SECONDS, (), routing.match_seconds)
 
 
 def _final(event: Final, note: RunNote) -> Iterator[Sample]:
