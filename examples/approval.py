@@ -24,7 +24,7 @@ PARAMETERS = {"type": "object", "properties": {"account_id": {"type": "string"}}
 
 async def main(place: Place) -> None:
     client = place.client
-    made = await client.create_workflow("Reminder", STEPS, parameters=PARAMETERS)
+    made = await client.create_workflow("Careful reminder", STEPS, parameters=PARAMETERS)
     for approved in (True, False):
         asked = await client.ask("", workflow=made.name, parameters={"account_id": "ACC-12345"})
         assert asked.error is not None

@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from support.processes import environment
+
+from evolvent.events.language.adaptation import ReadyTask
+from evolvent.events.language.workflow import Task, Workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -91,6 +95,13 @@ async def test_outputs_are_filtered_mapped_summed_and_cut_out(said: Any) -> None
 
 
 async def test_a_rule_of_one_s_own_lets_the_critical_path_go_first(said: Any) -> None:
+    rule = importlib.import_module("my_rules").critical_path_first
+    errand, way = (
+        ReadyTask(Task(task_id=name), 1, left, is_critical=name == "way") for name, left in (("errand", 1), ("way", 9))
+    )
+    assert [(boost.task_id, boost.amount) for boost in rule(Workflow(name="w", tasks=()), [errand, way])] == [
+        ("way", 20)
+    ]
     assert (await said("adaptation_rule"))[0] == "done: long_way"
 
 
@@ -131,6 +142,25 @@ async def test_a_person_says_yes_and_no(said: Any) -> None:
 
 async def test_a_request_is_planned_and_taken_back(said: Any) -> None:
     assert await said("schedule") == ["digest: 30 7 * * mon-fri Europe/Berlin", "planned: ['digest']", "left: []"]
+
+
+async def test_the_document_of_the_page_runs_waits_and_is_taken_over(place: Any) -> None:
+    page = (EXAMPLES.parent / "docs" / "workflows.md").read_text("utf-8")
+    document = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    await place.client.put_workflow(
+        {"name": "reminder_by_hand", "tasks": [{"task_id": "by_hand", "approval": "Done?"}]}
+    )
+    await place.client.put_workflow(document)
+    asked = await place.client.ask("", workflow="reminder", parameters={"account_id": "ACC-12345"})
+    assert asked.status == "suspended" and asked.error is not None and "Send the draft?" in asked.error.message
+    assert (asked.model_calls, asked.tool_calls, asked.served_by) == (1, 2, "workflow")
+    await place.client.decide(asked.run_id, approved=True)
+    *_, last = [step async for step in place.client.follow(asked.run_id)]
+    assert (last.type, last.data["output"]["to"]) == ("workflow_completed", "Harbour Bakery")
+
+    steps = place.client.execute_custom_workflow("reminder", ask={"parameters": {"account_id": "ACC-20001"}})
+    told = [(step.type, step.data.get("task_id")) async for step in steps]
+    assert ("agent_completed", "clerk") in told and told[-1][0] == "workflow_completed"
 
 
 async def test_an_example_by_itself_brings_its_own_platform() -> None:
