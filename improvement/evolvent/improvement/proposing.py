@@ -38,7 +38,7 @@ from evolvent.storage.journals import JournalStore
 from evolvent.storage.signatures import KnownSignature, SignatureRows
 
 LEARNER = "learner"
-_FEW_RUNS = 16
+_FEW_RUNS = 6
 _MOST_STUDIES = 500
 Tools = Mapping[str, ToolSpec]
 Emit = Callable[[PlatformEvent], Awaitable[None]]
@@ -108,7 +108,7 @@ class Proposer:
             seen[known.signature], is_fit = await self._nominate(known, looked)
             tried_with = standing_of(known, self._settings, tools)
             if is_fit and is_worth_trying(known, tried_with):
-                self._forget_studies(work, family, anew=known.tried_with != tried_with)
+                self._forget_studies(work, family, anew=known.tried_with not in ("", tried_with))
                 trying[known.signature] = _tried(seen[known.signature], tried_with)
         for name, found in (await self._propose(trying, family, tools)).items():
             if name in trying:
