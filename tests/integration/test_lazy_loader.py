@@ -231,6 +231,22 @@ async def test_an_agent_works_on_so_many_tasks_at_a_time(bus: NatsBus, tmp_path:
         assert (stats.activations, stats.hits) == (1, 5)
 
 
+async def test_warming_takes_a_free_place_and_drives_nobody_out(bus: NatsBus, tmp_path: Path) -> None:
+    async with staged(bus, tmp_path, max_active_agents=1) as stage:
+        first, second = await stage.store(1), await stage.store(2)
+
+        async def warm(spec: AgentSpec) -> LoaderStats:
+            data = AgentQuery(agent_id=spec.agent_id).encode()
+            return LoaderStats.decode(await bus.call(subjects.endpoint("loader", "warm"), data))
+
+        for spec in (first, first, second):
+            stats = await warm(spec)
+        assert (stats.resident, stats.activations, stats.evictions) == (1, 1, 0)
+        assert not (await stage.invoke(first)).activated
+        with pytest.raises(RemoteError, match="There is no agent"):
+            await warm(second.model_copy(update={"agent_id": "nobody"}))
+
+
 async def test_eviction_frees_everything(bus: NatsBus, tmp_path: Path) -> None:
     async with staged(bus, tmp_path, max_active_agents=1) as stage:
         first, second = await stage.store(1), await stage.store(2)

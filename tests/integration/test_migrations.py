@@ -17,6 +17,7 @@ from evolvent.storage import (  # noqa: F401  # every row class of the three fam
     automations,
     blobs,
     improvements,
+    insight_rows,
     jobs,
     ledger_rows,
     run_rows,

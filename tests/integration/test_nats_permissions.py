@@ -52,6 +52,8 @@ MAY_PUBLISH = {
     "evolvent.loader.run": {"bootstrap", "orchestrator", "operator"},
     "evolvent.loader.instance1.run": {"bootstrap", "orchestrator", "operator"},
     "evolvent.loader.retire": {"bootstrap", "orchestrator", "improvement", "operator"},
+    "evolvent.loader.warm": {"bootstrap", "orchestrator", "improvement", "operator"},
+    "evolvent.improvement.insights": {"bootstrap", "metrics", "operator"},
     "evolvent.loader.instance1.stats": {"bootstrap", "orchestrator", "operator", "metrics"},
     "evolvent.resources.budgets": {"bootstrap", "orchestrator", "loader", "operator", "metrics"},
     "evolvent.resources.lease": {"bootstrap", "orchestrator", "loader", "operator"},

@@ -147,7 +147,7 @@ def _by_run(parts: Iterable[PartOfRun]) -> dict[str, list[PartOfRun]]:
 
 
 def _failures(run: EndedRun, turns: Sequence[PartOfRun], calls: Sequence[PartOfRun]) -> list[Failure]:
-    parts = [("model", part) for part in turns] + [("tool", part) for part in calls]
+    parts = [(*_named(part), part) for part in turns] + [("tool", part.name, part) for part in calls]
     error = _error(run) if run.status == "failed" else None
     found: list[Failure] = []
     if error is not None:
@@ -159,20 +159,25 @@ def _failures(run: EndedRun, turns: Sequence[PartOfRun], calls: Sequence[PartOfR
                 ended_run=True,
             )
         )
-    for kind, part in parts:
+    for kind, name, part in parts:
         code = part.error_code or ""
-        is_counted = error is not None and (kind, part.name, code) == (found[0].kind, found[0].subject, error.code)
+        is_counted = error is not None and (kind, name, code) == (found[0].kind, found[0].subject, error.code)
         times = part.times - int(is_counted)
         if times > 0:
             category = category_of(code).value
-            found.append(Failure(run.run_id, run.goal, part.last_at, category, code, kind, part.name, times=times))
+            found.append(Failure(run.run_id, run.goal, part.last_at, category, code, kind, name, times=times))
     return found
 
 
-def _blamed(run: EndedRun, error: ErrorInfo, parts: Sequence[tuple[str, PartOfRun]]) -> tuple[str, str]:
-    for kind, part in reversed(parts):
+def _named(turn: PartOfRun) -> tuple[str, str]:
+    """Return what a turn that failed is counted under: its model, or its agent where none was leased."""
+    return ("model", turn.name) if turn.name else ("agent", turn.agent_id or "-")
+
+
+def _blamed(run: EndedRun, error: ErrorInfo, parts: Sequence[tuple[str, str, PartOfRun]]) -> tuple[str, str]:
+    for kind, name, part in reversed(parts):
         if part.error_code == error.code:
-            return kind, part.name
+            return kind, name
     return ("agent", run.agent_id) if run.agent_id else ("workflow", run.workflow or "-")
 
 

@@ -32,8 +32,11 @@ from evolvent.events.principal import principal_of
 from evolvent.events.service import Consume, Endpoint, Service
 from evolvent.events.streams import COMMANDS, durables
 from evolvent.events.subjects import LAST_RUN, Verb, parse_command
+from evolvent.improvement.daily_budgets import DailyBudgets
 from evolvent.improvement.feedback import Opinion, answer, opinion_of_call, opinion_of_command, received, stored
 from evolvent.improvement.housekeeping import IdleAgents, Retention
+from evolvent.improvement.insight_desk import InsightDesk
+from evolvent.improvement.insights import InsightJobs
 from evolvent.improvement.learning import Learner, Tools
 from evolvent.improvement.learning_desk import LearningDesk
 from evolvent.improvement.planned_times import Daily, Every
@@ -88,6 +91,14 @@ class ImprovementOrchestrator(Service):
         automations = AutomationStore(definitions, self.clock)
         self._learner = Learner(records, automations, settings, clock=self.clock, emit=self.emit, tools=tools)
         self._learning = LearningDesk(records, automations, self._learner, clock=self.clock, emit=self.emit)
+        self._insights = InsightJobs(
+            *(bus, records, definitions),
+            settings=settings.insights,
+            min_support=settings.min_support,
+            clock=self.clock,
+            emit=self.emit,
+        )
+        self._findings = InsightDesk(records, settings.insights, clock=self.clock)
         job_store = JobStore(records)
         self._schedules = ScheduleStore(definitions)
         self._schedule = Schedule(
@@ -129,6 +140,7 @@ class ImprovementOrchestrator(Service):
             "run_job": self._run_job,
             "feedback": self._take_feedback,
             **self._learning.endpoints(),
+            **self._findings.endpoints(),
         }
 
     def consumers(self) -> Sequence[Consume]:
@@ -161,6 +173,7 @@ class ImprovementOrchestrator(Service):
         waker = Waker(self.bus, self._runs, clock=self.clock, again_seconds=settings.wake_again_seconds)
         retention = Retention(self._runs, archive, job_store, self._schedules, settings=settings, clock=self.clock)
         idle = IdleAgents(self.bus, agents, self._runs, settings=settings, clock=self.clock)
+        budgets = DailyBudgets(waker, self._runs)
         return (
             Job(
                 "wake_suspended",
@@ -174,7 +187,10 @@ class ImprovementOrchestrator(Service):
                 self._learner.learn_all,
                 "Learns from finished runs, and turns what comes again into automations.",
             ),
-            Job("daily_budgets", Daily(0, 0, 5), waker.wake_for_new_day, "Resumes runs that waited for a new budget."),
+            *self._insights.jobs(),
+            Job(
+                "daily_budgets", Daily(0, 0, 5), budgets.turn, "Resumes what waited for a new budget; sums up the day."
+            ),
             Job("retire_idle_agents", Daily(3, 15), idle.retire, "Retires spawned agents that nobody uses."),
             Job("retention", Daily(3, 45), retention.forget_old, "Deletes what is older than the settings want kept."),
         )

@@ -1,4 +1,4 @@
-"""Pure: what may help against a kind of failure. The settings' table comes before this one, a code before a category."""
+"""Pure: what may help against a kind of failure. What settings say comes first, and a code before a category."""
 
 from __future__ import annotations
 

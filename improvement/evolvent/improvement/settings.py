@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from evolvent.improvement.insight_settings import InsightSettings
+
 AutoPromote = Literal["none", "reads", "writes"]
 
 
@@ -65,6 +67,8 @@ class ImprovementSettings(BaseModel):
     """Planned times of one schedule that are caught up with at once; older ones are dropped."""
     schedules_per_principal: int = Field(default=100, ge=0)
     """Schedules that one principal may have."""
+    insights: InsightSettings = InsightSettings()
+    """What is found out from ended runs: patterns of failures, numbers, forecasts."""
     lock_ttl_seconds: float = Field(default=15.0, gt=0)
     """How long the lease of a silent scheduler lasts; must be the age limit of the lock bucket."""
 

@@ -100,6 +100,7 @@ class LazyLoader(Service):
             "put": self._put,
             "register": self._register,
             "loads": self._loads,
+            "warm": self._warm,
         }
 
     def own_endpoints(self) -> Mapping[str, Endpoint]:
@@ -268,6 +269,11 @@ class LazyLoader(Service):
         if is_new:
             await self.emit(AgentRetired(**self.envelope(), agent_id=spec.agent_id, goal=spec.goal, reason=ask.reason))
         return AgentReply(spec=spec).encode()
+
+    async def _warm(self, call: Call) -> bytes:
+        spec = await self._agents.get_active(AgentQuery.decode(call.data).agent_id)
+        await self._pool.warm(spec.agent_id, spec.spec_hash)
+        return self.stats().encode()
 
     async def _loads(self, _: Call) -> bytes:
         return AgentLoads(in_hand=self._places.in_hand()).encode()

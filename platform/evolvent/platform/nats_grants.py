@@ -109,6 +109,7 @@ def service_account_grants() -> tuple[Grant, ...]:
                 subjects.ALL_COMMANDS,
                 subjects.ALL_DEAD,
                 subjects.endpoint("loader", "retire"),
+                subjects.endpoint("loader", "warm"),
                 *_informs(REQUESTS),
                 *_holds_locks(),
             ),
@@ -134,6 +135,7 @@ def service_account_grants() -> tuple[Grant, ...]:
                 # How old a queue's head is stands on the message itself.
                 f"$JS.API.STREAM.MSG.GET.{REQUESTS}",
                 subjects.endpoint("resources", "budgets"),
+                subjects.endpoint("improvement", "insights"),
                 subjects.endpoint("loader", "stats", "*"),
                 DISCOVERY,
             ),

@@ -106,6 +106,19 @@ class ActivationPool:
             del activation
             self._unpin(key)
 
+    async def warm(self, agent_id: str, spec_hash: str) -> bool:
+        """Make an agent resident before it is used, where a place is free: for a guess nobody has to leave.
+
+        Returns:
+            Whether it is resident.
+        """
+        key = (agent_id, spec_hash)
+        if self.residency.touch(key, self.clock.monotonic()):
+            return True
+        if self.residency.has_room:
+            await self._admit(key)
+        return key in self.residency
+
     def uses(self, agent_id: str) -> int | None:
         """Return how often an agent was used since it is resident, or None where it is not."""
         found = [a.uses for key, a in self._active.items() if key[0] == agent_id]

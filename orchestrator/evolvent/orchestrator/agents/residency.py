@@ -42,6 +42,11 @@ class Residency(Generic[K]):
         """How many keys have a user now."""
         return len(self._pins)
 
+    @property
+    def has_room(self) -> bool:
+        """Say whether one more may come without another leaving."""
+        return len(self) < self._max_active
+
     def admit(self, key: K, now: float) -> tuple[K, ...]:
         """Make a key resident, unpinned; return the keys that had to leave for it.
 
