@@ -168,9 +168,11 @@ def test_what_was_never_asked_for_alone_is_not_served_alone() -> None:
         assert "never asked for without" in found.reason or found.reason == "nothing is asked for"
 
 
-def test_one_run_that_asked_for_it_alone_lifts_the_need() -> None:
+def test_runs_that_asked_for_it_alone_lift_the_need_and_one_does_not() -> None:
     traces = [verified(number) for number in range(100, 105)]
     index = index_of(learnt([*traces, verified(200, is_known=False)]))
+    assert isinstance(match(index, "Close account AC-999.", SCOPE), Abstained)
+    index = index_of(learnt([*traces, *[verified(number, is_known=False) for number in range(200, 205)]]))
     assert isinstance(match(index, "Close account AC-999.", SCOPE), Match)
 
 

@@ -1,7 +1,7 @@
 """What is known while a run is divided into clauses: who said which value, what a call consumed, who introduced it.
 
-A read introduces what it was asked with: `whois(handle)` in the sentence that says who asks. Whatever another sentence's
-calls need of it they take from that read, so that sentences are learnt apart although they share a value.
+A read introduces what it was asked with: `whois(handle)` in the sentence that says who asks. Whatever another
+sentence's calls need of it they take from that read, so that sentences are learnt apart although they share a value.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from evolvent.events.language.learning.tokens import phrase
 class Attribution:
     """The state of one division.
 
-    `said`: arguments' phrases in the request, by call; `homes`: the clause of each write; `introductions`: the clause of
-    each read that no result led to, and that says something for the first time.
+    `said`: arguments' phrases in the request, by call; `homes`: the clause of each write; `introductions`: the clause
+    of each read that no result led to, and that says something for the first time.
     """
 
     index: ValueIndex
@@ -85,7 +85,7 @@ class Attribution:
         return {words for words in near if is_telling(words) and words in self.index.request}
 
     def lent(self, number: int) -> dict[int, int]:
-        """Return the introductions, with their clauses, that others may take values from: their clause writes nothing."""
+        """Return the introductions, with their clauses, others may take from: those clauses write nothing."""
         taken = set(self.homes.values())
         return {read: place for read, place in self.introductions.items() if place not in taken and read <= number}
 

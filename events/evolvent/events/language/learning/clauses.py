@@ -104,7 +104,7 @@ def _text(clause: Sequence[Piece]) -> str:
 def _joined(clauses: Sequence[Sequence[Piece]]) -> list[Piece]:
     joined: list[Piece] = []
     for clause in clauses:
-        if joined and joined[-1].word not in ("?", ";"):
+        if joined and joined[-1].word not in ("?", ";", ":"):
             joined.append(Piece("."))
         joined += clause
     return joined
@@ -234,7 +234,7 @@ def _place_read(work: Attribution, number: int, calls: list[set[int]], extras: l
 
 
 def _asking(work: Attribution, number: int, calls: Sequence[set[int]]) -> list[int]:
-    """Return the clauses without a write that a read was made for: of what it told, they have what nobody introduced."""
+    """Return the clauses without a write that a read was made for: they have some of what it told, and nobody else."""
     known = set().union(*(work.said[read] | work.results_said(read) for read in work.lent(number - 1)))
     found = work.best(work.results_said(number) - known)
     return [place for place in found if not any(call in work.homes for call in calls[place])]

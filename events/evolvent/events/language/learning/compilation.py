@@ -166,7 +166,9 @@ def _tainted(induced: Induced, sources: Sequence[Example], words: str) -> Iterat
     bound = [program for step in induced.steps for program in step.bindings.values()]
     guarded = [program for guard in induced.guards for program in programs_of(guard)]
     fixed = [text for program in [*bound, *guarded] for text in _constants(program)]
-    read = [part.casefold() for each in sources for call in each.calls for part in _texts(call.result)]
+    # What a write returned repeats what it was asked to do.
+    calls = (call for each in sources for call in (*each.calls, *each.context) if not call.is_write)
+    read = [part.casefold() for call in calls for part in _texts(call.result)]
     for text in fixed:
         is_foreign = text.casefold() not in words and any(text.casefold() in part for part in read)
         if len(text) > MAX_CONSTANT or is_foreign:

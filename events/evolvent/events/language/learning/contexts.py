@@ -14,14 +14,18 @@ from evolvent.events.language.learning.examples import Example, StepCall
 READ, ASKED = "@", "@?"
 CONTEXT = frozenset({READ, ASKED})
 MIN_RUNS = 3
-MOST = 0.95
+MOST = 0.7
 
 
 def settled(examples: Sequence[Example]) -> tuple[list[Example], tuple[str, ...]]:
-    """Return the examples with one context at most, and the steps that it may come from; none where runs had none."""
+    """Return the examples with one context at most, and the steps that it may come from; none where runs had none.
+
+    Where most runs had one, those without teach nothing: who asked is not known of them.
+    """
     good = [each for each in examples if not each.is_disputed]
     chosen = _cover(good)
-    return [replace(each, context=_chosen(each, chosen)) for each in examples], chosen
+    found = [replace(each, context=_chosen(each, chosen)) for each in examples]
+    return [each for each in found if each.context or each.is_disputed or not chosen], chosen
 
 
 def of_steps(example: Example, steps: Iterable[str]) -> Example:

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from evolvent.events.language.learning.contexts import of_steps
 from evolvent.events.language.learning.examples import Clause, Example
+from evolvent.events.language.learning.guards import programs_of
 from evolvent.events.language.learning.induced import Induced, NotLearnt
 from evolvent.events.language.learning.induction import induce
+from evolvent.events.language.learning.invariants import slot_guards
+from evolvent.events.language.learning.nodes import slots_of
 from evolvent.events.language.learning.prediction import is_right, predict
 from evolvent.events.language.learning.programs import evaluate
 from evolvent.events.language.learning.retro import RetroReport, retrospect
@@ -23,8 +26,12 @@ from evolvent.events.language.learning.samples import Sample
 from evolvent.events.language.references import as_text
 from evolvent.events.language.workflow_problems import ReferenceUnresolved
 
-MAX_POOL = 40
+MAX_POOL = 24
 """So many runs are laid side by side, the newest of each phrasing in turn: more of them teach little and cost time."""
+
+
+JOIN = 0.8
+"""The share of a phrasing's runs that a kind's program has to explain: the agent slips in some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,9 @@ class Kind:
         """Take a phrasing in if the program does exactly what its runs did; say whether it did."""
         names = aligned(self.roles, roles_of([clause.example for clause in clauses]))
         phrasing = Phrasing(signature, clauses, names)
-        if not all(explains(self.induced, each) for each in phrasing.examples if not each.is_disputed):
+        own = [each for each in phrasing.examples if not each.is_disputed]
+        right = sum(explains(self.induced, each) for each in own)
+        if right < JOIN * len(own) or answers_of(self.induced, own) < 0.5:
             return False
         self.members[signature] = phrasing
         return True
@@ -76,16 +85,18 @@ def kinds_of(members: Mapping[str, tuple[Clause, ...]], min_runs: int) -> tuple[
     ordered = sorted(members, key=lambda name: (-len(_runs(members[name])), name))
     for signature in ordered:
         clauses = members[signature]
-        if any(kind.joins(signature, clauses) for kind in kinds):
+        if any(kind.joins(signature, clauses) for kind in kinds if not kind.induced.open_steps):
             continue
-        if len(_runs(clauses)) < min_runs:
-            left[signature] = NotLearnt(f"{len(_runs(clauses))} runs show it, and no program of others explains them.")
+        own = _founded(signature, clauses) if len(_runs(clauses)) >= min_runs else None
+        if isinstance(own, Kind) and not own.induced.open_steps:
+            kinds.append(own)
+        elif any(kind.joins(signature, clauses) for kind in kinds if kind.induced.open_steps):
             continue
-        kind = _founded(signature, clauses)
-        if isinstance(kind, NotLearnt):
-            left[signature] = kind
+        elif isinstance(own, Kind):
+            kinds.append(own)
         else:
-            kinds.append(kind)
+            why = f"{len(_runs(clauses))} runs show it, and no program of others explains them."
+            left[signature] = own or NotLearnt(why)
     kinds += _from_rests({name: members[name] for name in ordered if name in left}, left, min_runs)
     for kind in kinds:
         _consolidate(kind)
@@ -93,21 +104,57 @@ def kinds_of(members: Mapping[str, tuple[Clause, ...]], min_runs: int) -> tuple[
 
 
 def explains(induced: Induced, example: Example) -> bool:
-    """Say whether a program does, and answers, exactly what a run did; what it leaves to a model does not count."""
+    """Say whether a program does exactly what a run did; what it leaves to a model does not count."""
+    known = _closed(induced, example)
+    return is_right(predict(induced.steps, (), known), known)
+
+
+def answers_of(induced: Induced, examples: Sequence[Example]) -> float:
+    """Return the share of the answers that the program gives word for word; 1 where there is nothing to compare."""
+    told = [each for each in examples if each.answer is not None and not each.is_disputed]
+    if induced.response is None or not told:
+        return 1.0
+    return sum(_answer(induced, each) == each.answer for each in told) / len(told)
+
+
+def _closed(induced: Induced, example: Example) -> Example:
     calls = tuple(call for call in example.calls if call.step not in induced.open_steps)
-    known = of_steps(replace(example, calls=calls), induced.context)
-    if not is_right(predict(induced.steps, (), known), known):
-        return False
-    if induced.response is None or not induced.response.parts or example.answer is None:
-        return induced.response is None or not (induced.response.parts or example.answer)
+    return of_steps(replace(example, calls=calls), induced.context)
+
+
+def _answer(induced: Induced, example: Example) -> str | None:
+    known = _closed(induced, example)
     sample = Sample(known)
-    for call in calls:
+    for call in known.calls:
         if call.item is None:
             sample.learn_output(call.step, call.result)
     try:
-        return as_text(evaluate(induced.response, sample.scope)) == example.answer
+        return as_text(evaluate(induced.response, sample.scope))
     except ReferenceUnresolved:
-        return False
+        return None
+
+
+def with_own_guards(induced: Induced, phrasing: Phrasing) -> Induced:
+    """Return the program with what this phrasing says beside: values that others do not have, equal to what is read."""
+    own = [each for each in phrasing.examples if not each.is_disputed and explains(induced, each)]
+    guards = [*induced.guards]
+    used = {name for step in induced.steps for name in step.slots}
+    used |= {name for guard in guards for program in programs_of(guard) for name in slots_of(program)}
+    names = {name for each in own for name, text in each.slots.items() if isinstance(text, str)}
+    more = slot_guards([_read(induced, each) for each in own], frozenset(names - used)) if own else ()
+    used |= {name for guard in more for program in programs_of(guard) for name in slots_of(program)}
+    every = {name for each in phrasing.examples for name in each.slots}
+    return replace(induced, guards=(*guards, *more), ignored_slots=tuple(sorted(every - used)))
+
+
+def _read(induced: Induced, example: Example) -> Sample:
+    """Return an example with what its early reads returned."""
+    early = {step.step for step in induced.steps if not step.is_late and not step.is_write}
+    sample = Sample(of_steps(example, induced.context))
+    for call in example.calls:
+        if call.item is None and call.step in early:
+            sample.learn_output(call.step, call.result)
+    return sample
 
 
 def renamed(example: Example, names: Mapping[str, str]) -> Example:

@@ -40,12 +40,13 @@ class _Study:
     context: tuple[str, ...] = ()
 
 
-def induce(examples: Sequence[Example], *, skeleton: str = "") -> Induced | NotLearnt:
+def induce(examples: Sequence[Example], *, skeleton: str = "", is_worded: bool = True) -> Induced | NotLearnt:
     """Return what is to be learnt from the examples of one signature. The order of the examples does not matter.
 
     Args:
         examples: Runs side by side; disputed ones are counter-examples and never support.
         skeleton: The fixed words of the request template, which came from the user.
+        is_worded: Whether the wording of the answer is wanted too.
     """
     examples, context = settled(examples)
     ordered = sorted(examples, key=lambda each: (each.run_id, content_hash(_plain(each))))
@@ -59,10 +60,10 @@ def induce(examples: Sequence[Example], *, skeleton: str = "") -> Induced | NotL
     if not study.steps:
         return NotLearnt("; ".join(f"{step}: {why}" for step, why in study.open_steps.items()) or "No step is shared.")
     study.steps = _with_late(study.steps)
-    return _conclude(study, [each for each in ordered if each.is_disputed])
+    return _conclude(study, [each for each in ordered if each.is_disputed], is_worded=is_worded)
 
 
-def _conclude(study: _Study, disputed: Sequence[Example]) -> Induced | NotLearnt:
+def _conclude(study: _Study, disputed: Sequence[Example], *, is_worded: bool) -> Induced | NotLearnt:
     has_open_write = any(call.is_write and call.step in study.open_steps for call in study.samples[0].example.calls)
     right = [sample for sample in study.samples if has_open_write or _reproduces(study.steps, sample.example)]
     runs = {sample.run_id for sample in right}
@@ -78,7 +79,7 @@ def _conclude(study: _Study, disputed: Sequence[Example]) -> Induced | NotLearnt
     return Induced(
         steps=tuple(study.steps),
         guards=guards,
-        response=learn_response(right) if not has_open_write else None,
+        response=learn_response(right) if is_worded and not has_open_write else None,
         ignored_slots=_ignored(right, study.steps, guards),
         support=len(runs),
         agreement=agreement,

@@ -61,6 +61,17 @@ def invariants(samples: Sequence[Sample], steps: Sequence[InducedStep], rivals: 
     return tuple(found.values())[:MAX_GUARDS]
 
 
+def slot_guards(samples: Sequence[Sample], slots: frozenset[str]) -> tuple[Guard, ...]:
+    """Return the equalities of these slots with what was read that hold in all the samples: a name beside a number."""
+    found: dict[str, Guard] = {}
+    for guard in equalities(samples):
+        own = {part.name for program in programs_of(guard) for part in parts_of(program) if isinstance(part, Slot)}
+        read = any(isinstance(part, Output) for program in programs_of(guard) for part in parts_of(program))
+        if own and own <= slots and read and all(check(guard, sample.scope) is None for sample in samples):
+            found.setdefault(guard.model_dump_json(exclude={"why"}), guard)
+    return tuple(found.values())[:MAX_GUARDS]
+
+
 def _candidates(
     samples: Sequence[Sample], steps: Sequence[InducedStep], early: Sequence[InducedStep], rivals: Sequence[Rival]
 ) -> Iterator[Guard]:

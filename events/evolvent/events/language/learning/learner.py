@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from evolvent.events.language.learning.automation import Automation, AutomationSlot
 from evolvent.events.language.learning.compilation import Pattern, compile_automation
 from evolvent.events.language.learning.examples import Clause
-from evolvent.events.language.learning.families import Kind, Phrasing, explains, kinds_of
+from evolvent.events.language.learning.families import Kind, Phrasing, answers_of, explains, kinds_of, with_own_guards
 from evolvent.events.language.learning.induced import NotLearnt
 from evolvent.events.language.learning.links import Links, learn_links
 from evolvent.events.language.learning.proofs import proven_slots
@@ -82,10 +82,18 @@ def nominate(store: SignatureStore, signature: str, rules: LearningRules, *, now
         return NotLearnt(f"{support.principals} distinct principals stand behind it; {wanted} are wanted.")
     if is_writing and support.sessions < min(2, wanted):
         return NotLearnt("It writes, and only one session stands behind it.")
+    if not is_writing and any(_outdoes(store, rival, signature) for rival in store.rivals(signature)):
+        return NotLearnt("The same words came to other reads in more runs.")
     agreement = store.agreement(signature)
     if agreement < rules.min_agreement:
         return NotLearnt(f"The same words came to other work in {1 - agreement:.0%} of the runs.")
     return support
+
+
+def _outdoes(store: SignatureStore, rival: str, signature: str) -> bool:
+    """Say whether of two that read for the same words another one is the more frequent."""
+    mine, theirs = store.support(signature).runs, store.support(rival).runs
+    return not store[rival].is_filler and (theirs, rival) > (mine, signature)
 
 
 def propose(
@@ -182,13 +190,14 @@ def _proposed(
     why = _unverified(kind.retro, rules) or _unlike(kind, phrasing, rules)
     if why is not None:
         return NotLearnt(why)
-    induced, clauses = kind.induced, phrasing.clauses
+    induced, clauses = with_own_guards(kind.induced, phrasing), phrasing.clauses
     slots = {phrasing.names.get(name, name) for clause in clauses for name in clause.example.slots}
     template = compile_template(
         clauses,
         names=phrasing.names,
         proven=proven_slots(induced),
-        others=[clause for each in kind.members.values() for clause in _under(each)],
+        others=[held for each in kind.members.values() for held in _under(each)],
+        alike=[clause for each in kind.members.values() for clause in each.clauses],
     )
     pattern = Pattern(
         signature=phrasing.signature,
@@ -205,9 +214,7 @@ def _proposed(
     own = tuple(each for each in automation.slots if each.name in slots)
     known = {each.name for each in own}
     own += tuple(AutomationSlot(name=name) for name in sorted(slots - known))
-    used = set(slots) - set(induced.ignored_slots) - {name for name in slots if name not in known}
-    ignored = tuple(sorted(slots - used))
-    return Proposal(automation.model_copy(update={"slots": own, "ignored_slots": ignored}), support, kind.retro)
+    return Proposal(automation.model_copy(update={"slots": own}), support, kind.retro)
 
 
 def _under(phrasing: Phrasing) -> list[tuple[str, str]]:
@@ -236,6 +243,9 @@ def _unlike(kind: Kind, phrasing: Phrasing, rules: LearningRules) -> str | None:
     right = sum(explains(kind.induced, each) for each in own)
     if right < rules.min_agreement * len(own) or right < min(rules.min_phrasing, len(own)):
         return f"Said like this, only {right} of {len(own)} runs did what other phrasings teach."
+    is_writing = any(call.is_write for each in own for call in each.calls)
+    if not is_writing and answers_of(kind.induced, own) < rules.min_agreement:
+        return "Said like this, it was answered otherwise."
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evolvent.events.language.learning.automation import Automation
+from evolvent.events.language.learning.automation import Automation, needs_confirmation
 from evolvent.events.language.learning.instantiation import instantiate, request_params
 from evolvent.events.language.learning.matching import Abstained, MatchIndex, build_index, match
 from evolvent.events.language.learning.placement import NotServed
@@ -39,11 +39,17 @@ class Library:
         return cls(by_signature, build_index([*templates, *small_talk]))
 
     def serve(
-        self, message: str, scope: tuple[str, str], *, tools: Mapping[str, ToolSpec] | None = None
+        self,
+        message: str,
+        scope: tuple[str, str],
+        *,
+        tools: Mapping[str, ToolSpec] | None = None,
+        may_ignore: bool = False,
     ) -> Served | Abstained:
         """Return how a request is served, or why the agent should do it. `scope` is (goal, agent_id).
 
-        A tool that is gone, or whose schema is another than it was, is a reason.
+        A tool that is gone, or whose schema is another than it was, is a reason. So is that something would be written
+        although a value in the request is looked at by nothing, such as a name beside a number, unless `may_ignore`.
         """
         found = match(self.index, message, scope)
         if isinstance(found, Abstained):
@@ -53,6 +59,8 @@ class Library:
             why = None if tools is None else _changed(automation, tools)
             if why is not None:
                 return Abstained(why, "tool_changed")
+        if not may_ignore and needs_confirmation(automation for automation, _ in parts):
+            return Abstained("It would write, and nothing looks at some value of the request.", "unconfirmed")
         workflow = instantiate(parts, agent_id=scope[1], name="+".join(automation.name for automation, _ in parts))
         if isinstance(workflow, NotServed):
             return Abstained(workflow.reason, "not_placed")

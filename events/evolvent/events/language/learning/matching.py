@@ -113,6 +113,7 @@ def _types(template: Template) -> Iterator[SlotType]:
         for part in element.parts if isinstance(element, Repeat) else (element,):
             if isinstance(part, SlotPart):
                 yield part.type
+                yield from (column for columns in part.type.phrases for column in columns)
 
 
 def match(index: MatchIndex, message: str, scope: tuple[str, str]) -> Match | Abstained:
@@ -175,8 +176,8 @@ def _readings(search: _Search, place: int) -> list[_Reading]:
 
 
 def _may_end(tokens: Sequence[Token], end: int) -> bool:
-    """A clause ends with the text, at a stop, or behind a `?` or `;` of its own."""
-    return end == len(tokens) or tokens[end].kind == "stop" or tokens[end - 1].text in ("?", ";")
+    """A clause ends with the text, at a stop, or behind a `?`, `;` or `:` of its own."""
+    return end == len(tokens) or tokens[end].kind == "stop" or tokens[end - 1].text in ("?", ";", ":")
 
 
 def _decide(readings: list[_Reading]) -> Match | Abstained:

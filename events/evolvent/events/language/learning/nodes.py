@@ -16,7 +16,23 @@ from evolvent.events.language.workflow_problems import ReferenceInvalid
 KEY = "@key"
 """The name of a record among records, where a look-up asks for it as for a field."""
 
-Normal = Literal["trim", "lower", "upper", "title", "number", "money", "date", "clock", "text"]
+Normal = Literal[
+    "trim",
+    "lower",
+    "upper",
+    "title",
+    "number",
+    "money",
+    "decimal",
+    "currency",
+    "date",
+    "clock",
+    "seconds",
+    "minutes",
+    "hours",
+    "days",
+    "text",
+]
 Keys = tuple[str | int, ...]
 
 

@@ -31,7 +31,10 @@ from evolvent.events.language.learning.nodes import (
 )
 from evolvent.events.language.learning.values import (
     clock_of,
+    currency_of,
     date_of,
+    decimal_of,
+    duration_in,
     key_of,
     literal_of,
     money_of,
@@ -52,8 +55,14 @@ NORMALS: Mapping[str, Callable[[str], Any]] = {
     "title": str.title,
     "number": number_of,
     "money": money_of,
+    "decimal": decimal_of,
+    "currency": currency_of,
     "date": date_of,
     "clock": clock_of,
+    "seconds": duration_in(1),
+    "minutes": duration_in(60),
+    "hours": duration_in(3600),
+    "days": duration_in(86_400),
     "text": str,
 }
 

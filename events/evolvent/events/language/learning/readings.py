@@ -121,6 +121,9 @@ class Reader:
             words = value.split(" ")
             if token.folded == words[0] and [each.folded for each in self.tokens[place : place + len(words)]] == words:
                 found.add(place + len(words))
+        for columns in kind.phrases:
+            if all(place + at + 1 in self.ends(column, place + at) for at, column in enumerate(columns)):
+                found.add(place + len(columns))
         found.update(self._names(kind, place))
         found.update(self._open(kind, place))
         yield from sorted(found)

@@ -12,7 +12,7 @@ from evolvent.events.language.learning.induced import Induced
 from evolvent.events.language.learning.induction import induce
 from evolvent.events.language.learning.prediction import is_right, predict
 
-MAX_FOLDS = 10
+MAX_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class RetroReport:
 def retrospect(examples: Sequence[Example], *, skeleton: str = "") -> RetroReport:
     """Return how programs induced without a run predict its writes, for each undisputed run.
 
-    Up to ten runs are left out one by one; of more, equal parts are left out together, which is harder.
+    Up to five runs are left out one by one; of more, equal parts are left out together, which is harder.
     """
     runs = sorted({example.run_id for example in examples if not example.is_disputed and example.calls})
     agreed: list[str] = []
     misses: list[str] = []
     abstained: dict[str, str] = {}
     for left_out in _folds(runs):
-        induced = induce([each for each in examples if each.run_id not in left_out], skeleton=skeleton)
+        induced = induce([each for each in examples if each.run_id not in left_out], skeleton=skeleton, is_worded=False)
         for run_id in sorted(left_out):
             own = [each for each in examples if each.run_id == run_id and not each.is_disputed and each.calls]
             verdict = _verdict(induced, own)

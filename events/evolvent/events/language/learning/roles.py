@@ -38,7 +38,7 @@ def roles_of(examples: Sequence[Example]) -> Roles:
 
 
 def aligned(reference: Roles, other: Roles) -> dict[str, str]:
-    """Return the names of the other's slots among those of the reference; one that is nowhere keeps a name of its own."""
+    """Return the names of the other's slots among those of the reference; one that is nowhere gets its own."""
     scores = sorted(
         ((_score(theirs, ours), mine, own) for own, ours in other.items() for mine, theirs in reference.items()),
         key=lambda each: (-each[0], each[1], each[2]),

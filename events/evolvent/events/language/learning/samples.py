@@ -16,7 +16,10 @@ from evolvent.events.language.learning.programs import NORMALS, Repeated
 from evolvent.events.language.learning.values import key_of, leaves, literal_of
 from evolvent.events.language.references import Scope
 
-_NORMALS: tuple[Normal, ...] = ("trim", "lower", "upper", "title", "number", "money", "date", "clock")
+_NORMALS: tuple[Normal, ...] = (
+    *("trim", "lower", "upper", "title", "number", "money", "decimal", "currency", "date", "clock"),
+    *("minutes", "hours", "days", "seconds"),
+)
 _PREFIXES = ("#", "@", "$")
 Known = Mapping[Any, tuple[Program, ...]]
 

@@ -76,7 +76,7 @@ def pieces_of(
 
 
 def split(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Cut a request into clauses: at the end of sentences, and after a `;` that a word with a capital follows."""
+    """Cut a request into clauses: at the end of sentences, and after a `;` or `:` before a word with a capital."""
     clauses: list[list[Piece]] = [[]]
     for place, piece in enumerate(pieces):
         if piece.word == "\n":
@@ -84,7 +84,7 @@ def split(pieces: Sequence[Piece]) -> list[list[Piece]]:
             continue
         clauses[-1].append(piece)
         following = pieces[place + 1] if place + 1 < len(pieces) else None
-        if piece.word == "?" or (piece.word == ";" and following is not None and following.is_capital):
+        if piece.word == "?" or (piece.word in (";", ":") and following is not None and following.is_capital):
             clauses.append([])
     return [clause for clause in clauses if clause]
 

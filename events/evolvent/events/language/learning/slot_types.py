@@ -6,7 +6,7 @@ One value seen teaches that value. Nothing ever widens to free words: a slot mus
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evolvent.events.language.learning.tokens import VALUE_KINDS, Token, shape, tokenize
@@ -24,7 +24,8 @@ _WHOLE = re.compile(r"[+-]?\d+")
 class SlotType:
     """What a slot may hold: a token of `kinds` fitting `pattern`, `names` words with capitals, or one of `values`.
 
-    `words` of any spelling stand only where a read has to confirm them. `connectors` and numbers stand inside names only where they were seen to. Names themselves are not kept.
+    `words` of any spelling stand only where a read has to confirm them. `connectors` and numbers stand inside names
+    only where they were seen to. Names themselves are not kept.
     """
 
     kinds: tuple[str, ...] = ()
@@ -34,6 +35,8 @@ class SlotType:
     values: tuple[str, ...] = ()
     has_numbers: bool = False
     words: int = 0
+    phrases: tuple[tuple[SlotType, ...], ...] = ()
+    """Values of several tokens, one type for each, where words stand beside a number or an id: `invoice 512`."""
 
 
 def learn_slot(texts: Iterable[str], *, is_quoted: bool = False, is_delimited: bool = True) -> SlotType:
@@ -49,6 +52,7 @@ def learn_slot(texts: Iterable[str], *, is_quoted: bool = False, is_delimited: b
     rest = [text for text in seen if text not in strong and text not in named]
     if len(named) == 1:
         rest, named = [*rest, *named], []
+    phrases, rest = _phrases(rest, cut)
     kinds = sorted({cut[text][0].kind for text in strong})
     longest = max((len(cut[text]) for text in named), default=0)
     if named and all(len(cut[text]) == 1 and text.isupper() for text in named):
@@ -61,7 +65,34 @@ def learn_slot(texts: Iterable[str], *, is_quoted: bool = False, is_delimited: b
         connectors=tuple(sorted({token.folded for token in tokens if token.kind in ("word", "punct")})),
         values=tuple(sorted(_key(cut[text]) for text in rest)[:MAX_VALUES]),
         has_numbers=any(token.kind in ("number", "id") for token in tokens),
+        phrases=phrases,
     )
+
+
+def _phrases(
+    texts: Sequence[str], cut: Mapping[str, list[Token]]
+) -> tuple[tuple[tuple[SlotType, ...], ...], list[str]]:
+    """Learn values of several tokens column by column, where a column has numbers or ids; and return the others."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for text in texts:
+        kinds = tuple(token.kind if token.kind in VALUE_KINDS else "word" for token in cut[text])
+        alike.setdefault(kinds, []).append(text)
+    fit = {
+        kinds: held
+        for kinds, held in alike.items()
+        if 2 <= len(kinds) <= DELIMITED_NAME and len(held) > 1 and "word" in kinds and set(kinds) != {"word"}
+    }
+    columns = [
+        tuple(_token_type([cut[text][at] for text in held]) for at in range(len(kinds)))
+        for kinds, held in sorted(fit.items())
+    ]
+    return tuple(columns), [text for kinds, held in alike.items() if kinds not in fit for text in held]
+
+
+def _token_type(tokens: Sequence[Token]) -> SlotType:
+    if tokens[0].kind not in VALUE_KINDS:
+        return SlotType(values=tuple(sorted({token.folded for token in tokens})[:MAX_VALUES]))
+    return SlotType((tokens[0].kind,), _pattern([token.text for token in tokens], {tokens[0].kind}))
 
 
 def opened(learnt: SlotType, texts: Iterable[str]) -> SlotType:
@@ -93,6 +124,8 @@ def _pattern(texts: Sequence[str], kinds: set[str]) -> str:
         return ""
     if kinds == {"number"}:
         return _number(texts)
+    if kinds <= {"money", "duration"}:
+        return "|".join(sorted({_measure(text) for text in texts}))
     if kinds <= {"date", "time"}:
         return "|".join(sorted({_calendar(text) for text in texts}))
     by_shape: dict[str, list[str]] = {}
@@ -116,8 +149,17 @@ def _calendar(text: str) -> str:
     return "".join(parts).replace(r"[^\W\d_]+" * 2, r"[^\W\d_]+")
 
 
+def _measure(text: str) -> str:
+    """An amount in the currency or unit it was written with: what it is measured in is never open."""
+    parts = re.split(r"(\d+(?:[.,]\d+)*)", text)
+    return "".join(r"\d+(?:[.,]\d+)*" if part[:1].isdigit() else f"(?i:{re.escape(part)})" for part in parts)
+
+
 def _number(texts: Sequence[str]) -> str:
     """Numbers that all have as many digits are codes (a zip, an account); others are amounts."""
+    figures = [text for text in texts if text[-1:].isdigit()]
+    if len(figures) < len(texts):
+        return r"[^\W\d_]+|" + (_number(figures) if figures else r"\d{1,15}")
     lengths = {len(text) for text in texts}
     if all(text.isdigit() for text in texts) and len(lengths) == 1 and max(lengths) >= 4:
         return rf"\d{{{max(lengths)}}}"

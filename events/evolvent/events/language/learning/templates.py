@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from evolvent.events.language.learning.contexts import settled
 from evolvent.events.language.learning.examples import Clause
+from evolvent.events.language.learning.signature_records import Signature
 from evolvent.events.language.learning.signature_store import SignatureStore
 from evolvent.events.language.learning.slot_types import SlotType, learn_slot, opened
 from evolvent.events.language.learning.tokens import VALUE_KINDS, tokenize
@@ -127,6 +128,7 @@ def compile_template(
     names: Mapping[str, str] | None = None,
     proven: frozenset[str] = frozenset(),
     others: Iterable[tuple[str, str]] = (),
+    alike: Sequence[Clause] = (),
 ) -> Template:
     """Compile the clauses of one signature. Disputed ones teach nothing of what a slot may hold.
 
@@ -136,6 +138,7 @@ def compile_template(
         names: What its slots are called in the automation.
         proven: Slots, by those names, that a read has to confirm: they may hold words that were not seen.
         others: What the slots, by those names, held in other phrasings of the same work.
+        alike: Clauses of the other phrasings: what was said beside them came to nothing either.
     """
     good = [clause for clause in clauses if not clause.example.is_disputed] or list(clauses)
     first = good[0]
@@ -147,7 +150,7 @@ def compile_template(
     for name, text in others:
         if name in values:
             values[name].append(text)
-    beside = [frozenset(clause.beside) for clause in good]
+    beside = [frozenset(each.beside) for each in (*good, *alike) if not each.example.is_disputed]
     return Template(
         template_id or first.signature,
         first.skeleton,
@@ -184,12 +187,16 @@ def compile_small_talk(store: SignatureStore, scope: tuple[str, str], min_runs: 
     needed: set[str] = set()
     beside: dict[str, set[str]] = {}
     acting: set[str] = set()
+    families: dict[str, list[Signature]] = {}
     for name in store.signatures(scope):
         signature = store[name]
         acting.add(signature.skeleton)
-        needed |= signature.companions
+        families.setdefault(signature.work, []).append(signature)
         for skeleton in signature.small_talk:
             beside.setdefault(skeleton, set()).add(signature.skeleton)
+    for family in families.values():
+        if sum(len(each.backings) for each in family) >= min_runs:
+            needed |= frozenset.intersection(*(each.companions for each in family))
     found: list[Template] = []
     for name in store.small_talk(scope):
         signature = store[name]

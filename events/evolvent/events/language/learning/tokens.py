@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-VALUE_KINDS = frozenset({"id", "number", "email", "url", "date", "time", "quoted", "record"})
+VALUE_KINDS = frozenset({"id", "number", "money", "duration", "email", "url", "date", "time", "quoted", "record"})
 """Kinds that are a slot wherever they stand; `word` and `name` become one by provenance only."""
 
 MAX_TEXT = 8_000
@@ -26,6 +26,25 @@ _DAYS = (
     "montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|heute|morgen|gestern|"
     "lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|demain|mañana"
 )
+NUMBER_WORDS = {
+    word: number
+    for words in (
+        "zero one two three four five six seven eight nine ten eleven twelve",
+        "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
+        "zéro un deux trois quatre cinq six sept huit neuf dix onze douze",
+        "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce",
+    )
+    for number, word in enumerate(words.split())
+}
+"""Numbers as words. `one` and its like are often no number: they count only before a unit."""
+_ONES_LISTED = "one null eins un uno once neuf dix"
+_ONES = frozenset(_ONES_LISTED.split())
+_COUNTS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_CURRENCIES = "EUR|USD|GBP|CHF|JPY|euros?|dollars?|francs?|pounds?"
+_UNITS = (
+    "seconds?|secs?|minutes?|mins?|hours?|hrs?|h|days?|weeks?|sekunden?|minuten|stunden?|tagen?|wochen?|"
+    "secondes?|heures?|jours?|semaines?|segundos?|minutos?|horas?|días?|semanas?"
+)
 _PATTERN = re.compile(
     r"""
     (?P<stop>\n+|[。\uff01])
@@ -34,6 +53,9 @@ _PATTERN = re.compile(
       |(?<![\w'])'[^'\n]{1,300}'(?!\w)|(?<!\w)\u2018[^\u2019\n]{1,300}\u2019(?!\w))
     |(?P<url>https?://[^\s<>"']*[\w/])
     |(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
+    |(?P<money>(?:[$€£¥]\s?|(?<!\w)(?:EUR|USD|GBP|CHF|JPY)\s)\d+(?:[.,]\d+)*(?!\w)
+      |(?<![\w#@.,/-])\d+(?:[.,]\d+)*\s?(?:[$€£¥](?!\w)|(?:CURRENCIES)(?![\w-])))
+    |(?P<duration>(?<![\w#@.,/:-])(?:\d+(?:[.,]\d+)?\s?|(?:COUNTS|an?)\s)(?:UNITS)(?![\w-]))
     |(?P<time>\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]m\b)?(?![\w:])|\d{1,2}\s?[ap]m\b)
     |(?P<date>\d{4}-\d{2}-\d{2}(?:[T\s]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\w)
       |\d{1,2}/\d{1,2}/\d{2,4}(?!\w)|\d{1,2}\.\d{1,2}\.\d{4}(?!\w)
@@ -44,7 +66,11 @@ _PATTERN = re.compile(
     |(?P<cjk>[\u3040-\u30ff\u3400-\u9fff])
     |(?P<chunk>[#@]?[^\W\u3040-\u30ff\u3400-\u9fff]+(?:[.:/'\u2019&-][^\W\u3040-\u30ff\u3400-\u9fff]+)*)
     |(?P<punct>\S)
-    """.replace("MONTHS", _MONTHS).replace("DAYS", _DAYS),
+    """.replace("MONTHS", _MONTHS)
+    .replace("DAYS", _DAYS)
+    .replace("CURRENCIES", _CURRENCIES)
+    .replace("COUNTS", _COUNTS)
+    .replace("UNITS", _UNITS),
     re.VERBOSE | re.IGNORECASE,
 )
 _LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
@@ -88,6 +114,8 @@ def _kind(group: str, word: str) -> str:
         return "word"
     if group != "chunk":
         return group
+    if word.casefold() in NUMBER_WORDS and word.casefold() not in _ONES:
+        return "number"
     if word[0] in "#@" or "_" in word or any(letter.isdigit() for letter in word):
         return "id"
     return "name" if word[0].isupper() else "word"

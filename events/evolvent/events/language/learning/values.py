@@ -5,43 +5,101 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from evolvent.events.language.json_bounds import structured
 from evolvent.events.language.json_paths import Path
+from evolvent.events.language.learning.tokens import NUMBER_WORDS
 
 MAX_LITERAL = 20_000
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_CONTINENTAL = re.compile(r"\d{1,3}(?:\.\d{3})+,\d{1,2}|\d+,\d{1,2}")
 _MONEY = re.compile(
-    r"(?:[$€£¥]|[A-Z]{3}|CHF)?\s*([-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\s*(?:[$€£¥]|[A-Za-z]{3,8})?"
+    r"(?:[$€£¥]|[A-Z]{3}|CHF)?\s*"
+    r"([-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\d{1,3}(?:\.\d{3})+,\d{1,2}|\d+,\d{1,2}))"
+    r"\s*(?:[$€£¥]|[A-Za-z]{3,8})?"
+)
+_DURATION = re.compile(r"(\d+(?:[.,]\d+)?|[^\W\d]+)\s?([^\W\d]+)")
+_CURRENCIES = (
+    *(("€", "EUR"), ("eur", "EUR"), ("$", "USD"), ("usd", "USD"), ("dollar", "USD"), ("£", "GBP"), ("gbp", "GBP")),
+    *(("pound", "GBP"), ("chf", "CHF"), ("franc", "CHF"), ("¥", "JPY"), ("jpy", "JPY")),
+)
+_SIZES = (
+    *((start, 604_800) for start in ("week", "woche", "semaine", "semana")),
+    *((start, 86_400) for start in ("day", "tag", "jour", "día")),
+    *((start, 1) for start in ("sec", "sek", "seg")),
+    *((start, 60) for start in ("min",)),
+    *((start, 3600) for start in ("h", "stunde")),
 )
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%B %d %Y", "%b %d %Y", "%d.%m.%Y")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_\-]{0,30}(?: [A-Za-z()_\-]{1,20}){0,2}")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
+_OF = re.compile(r" (?:of|de) ", re.IGNORECASE)
 _CLOCKS = ("%H:%M", "%I:%M %p", "%I %p", "%I:%M%p", "%I%p")
 _AMOUNTS = {"amount", "price", "total", "sum", "cost", "fee", "balance", "quantity", "qty", "money", "budget", "value"}
 _IDENTITIES = {"id", "ids", "key", "token", "email", "account", "iban", "phone", "uuid", "user", "owner", "number"}
 
 
 def number_of(text: str) -> int | float | None:
-    """Return the number that a text is; None if it is none."""
+    """Return the number that a text is, in figures or as a word; None if it is none."""
     plain = text.strip()
     if len(plain) > 40 or not _NUMBER.fullmatch(plain):
-        return None
+        return NUMBER_WORDS.get(plain.casefold()) if len(plain) <= 12 else None
     return float(plain.replace(",", "")) if "." in plain else int(plain.replace(",", ""))
 
 
+@lru_cache(maxsize=8192)
 def money_of(text: str) -> int | float | None:
-    """Return the amount in a text such as `$1,200.50` or `30 EUR`; None if it is none."""
+    """Return the amount in a text such as `$1,200.50`, `30 EUR` or `1.250,00 €`; None if it is none."""
     match = _MONEY.fullmatch(text.strip()) if len(text) <= 60 else None
-    return number_of(match.group(1)) if match else None
+    plain = match.group(1) if match else ""
+    if _CONTINENTAL.fullmatch(plain):
+        plain = plain.replace(".", "").replace(",", ".")
+    return number_of(plain) if plain else None
 
 
+def decimal_of(text: str) -> str | None:
+    """Return the amount in a text as it is written with a point and two decimals; None if it is none."""
+    amount = money_of(text)
+    return None if amount is None else f"{amount:.2f}"
+
+
+def currency_of(text: str) -> str | None:
+    """Return the code of the currency in an amount; None where it names none."""
+    if money_of(text) is None:
+        return None
+    plain = text.strip().casefold()
+    return next((code for mark, code in _CURRENCIES if mark in plain), None)
+
+
+@lru_cache(maxsize=8192)
+def seconds_of(text: str) -> int | float | None:
+    """Return how many seconds a duration such as `90 minutes` or `one hour` is; None if it is none."""
+    match = _DURATION.fullmatch(text.strip().casefold()) if len(text) <= 40 else None
+    if match is None:
+        return None
+    count = 1 if match.group(1) in ("a", "an") else number_of(match.group(1).replace(",", "."))
+    unit = next((size for start, size in _SIZES if match.group(2).startswith(start)), None)
+    return None if count is None or unit is None else count * unit
+
+
+def duration_in(unit: int) -> Callable[[str], int | float | None]:
+    """Return what reads a duration in whole units of so many seconds."""
+
+    def read(text: str) -> int | float | None:
+        seconds = seconds_of(text)
+        return None if seconds is None or seconds % unit else int(seconds // unit)
+
+    return read
+
+
+@lru_cache(maxsize=8192)
 def date_of(text: str) -> str | None:
     """Return the ISO form of a whole date in a text; a date that can be read in two ways is none."""
-    plain = _ORDINAL.sub("", " ".join(text.split())) if len(text) <= 40 else ""
+    plain = _OF.sub(" ", _ORDINAL.sub("", " ".join(text.split()))) if len(text) <= 40 else ""
     for form in _DATES:
         try:
             return date.fromisoformat(datetime.strptime(plain, form).date().isoformat()).isoformat()  # noqa: DTZ007
@@ -50,6 +108,7 @@ def date_of(text: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=8192)
 def clock_of(text: str) -> str | None:
     """Return the time of day in a text as HH:MM; None if it is none."""
     plain = " ".join(text.upper().replace(".", "").split()) if len(text) <= 12 else ""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
+from evolvent.events.language.learning.branches import ABSENT, branched, switched, value_of
 from evolvent.events.language.learning.candidates import Target, candidates, cost
 from evolvent.events.language.learning.nodes import (
-    Branch,
-    Case,
     Const,
     Each,
     Items,
@@ -22,17 +20,16 @@ from evolvent.events.language.learning.nodes import (
     Record,
     Slot,
 )
-from evolvent.events.language.learning.programs import evaluate
 from evolvent.events.language.learning.values import is_amount, is_identity, is_word, key_of, leaves, same
-from evolvent.events.language.workflow_problems import ReferenceUnresolved
 
 AGREEMENT = 0.7
 MIN_RUNS = 3
 CONSTANT_RUNS = 8
+SWITCH = 0.9
+"""The share of the runs that a choice between words explains: what it does not may be a case of its own."""
 _MAX_ITEMS = 6
 _MANY = 10
 _FINALISTS = 12
-_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +60,36 @@ def learn_value(targets: Sequence[Target], argument: Argument) -> Vote | None:
     constant = _constant(targets, argument)
     votes += [_count(program, targets) for program in (composed, constant) if program is not None]
     votes.sort(key=lambda vote: (-len(vote.hits), cost(vote.program), vote.program.model_dump_json()))
-    for vote in votes[:1]:
-        if _is_enough(vote.hits, targets):
-            return None if _is_contested(vote, votes[1:], targets) else _with_rivals(vote, votes[1:])
-    return _branch(votes, targets)
+    best = votes[0] if votes and _is_enough(votes[0].hits, targets) else None
+    if best is None or len(best.hits) < len(targets):
+        chosen = _enumerated(targets, argument)
+        # A rare case is no slip where a word tells it from the others.
+        if chosen is not None and len(chosen.hits) > (len(best.hits) if best else 0):
+            return chosen
+    if best is not None:
+        return None if _is_contested(best, votes[1:], targets) else _with_rivals(best, votes[1:])
+    branch = branched([(vote.program, vote.hits) for vote in votes], targets, AGREEMENT, MIN_RUNS)
+    return None if branch is None else _count(branch, targets)
+
+
+def _enumerated(targets: Sequence[Target], argument: Argument) -> Vote | None:
+    """Return the words that an argument takes, each for other words of one field, on as much evidence as a constant."""
+    if any(is_identity(argument.name, each.value) or not is_word(each.value) for each in targets):
+        return None
+    if len({each.sample.run_id for each in targets}) < CONSTANT_RUNS or any(
+        _is_foreign(each, argument) for each in targets
+    ):
+        return None
+    found = [_count(program, targets) for program in switched(targets, MIN_RUNS)]
+    found = [vote for vote in found if len(vote.hits) >= SWITCH * len(targets)]
+    found.sort(key=lambda vote: (-len(vote.hits), cost(vote.program), vote.program.model_dump_json()))
+    equals = tuple(vote.program for vote in found[1:5] if found and vote.hits == found[0].hits)
+    return Vote(found[0].program, found[0].hits, equals) if found else None
+
+
+def _is_foreign(target: Target, argument: Argument) -> bool:
+    value = target.value
+    return isinstance(value, str) and value.casefold() not in argument.words.casefold() and _was_read(value, target)
 
 
 def _votes(programs: Sequence[Program], targets: Sequence[Target]) -> list[Vote]:
@@ -76,14 +99,6 @@ def _votes(programs: Sequence[Program], targets: Sequence[Target]) -> list[Vote]
         heats = [(-len(_count(program, part).hits), place) for place, program in enumerate(programs)]
         programs = [programs[place] for _, place in sorted(heats)[:_FINALISTS]]
     return [_count(program, targets) for program in programs]
-
-
-def value_of(program: Program, target: Target) -> Any:
-    """Return what a program gives for a target; a value that equals nothing where it gives none."""
-    try:
-        return evaluate(program, target.sample.scope, target.index)
-    except ReferenceUnresolved:
-        return _ABSENT
 
 
 def _count(program: Program, targets: Sequence[Target]) -> Vote:
@@ -105,7 +120,7 @@ def _is_contested(best: Vote, others: Sequence[Vote], targets: Sequence[Target])
             return False
         for number in best.hits - other.hits:
             # Silence is no other story: a stricter look-up only abstains.
-            if value_of(other.program, targets[number]) is not _ABSENT and not other.hits <= best.hits:
+            if value_of(other.program, targets[number]) is not ABSENT and not other.hits <= best.hits:
                 return True
     return False
 
@@ -247,38 +262,3 @@ def _was_read(text: str, target: Target) -> bool:
     return any(
         isinstance(part.value, str) and plain in part.value.casefold() for part in target.sample.parts(target.index)
     )
-
-
-def _branch(votes: Sequence[Vote], targets: Sequence[Target]) -> Vote | None:
-    """Return two programs that together explain the targets, split by a word in the request or in what was read."""
-    strong = [vote for vote in votes if len(vote.hits) >= MIN_RUNS][:12]
-    for first, second in combinations(strong, 2):
-        both = first.hits | second.hits
-        only_first, only_second = first.hits - second.hits, second.hits - first.hits
-        if not _is_enough(both, targets) or min(len(only_first), len(only_second)) < MIN_RUNS:
-            continue
-        for on in _switches(targets[min(only_first)]):
-            left, right = (_words(on, targets, hits) for hits in (only_first, only_second))
-            if left and right and not left & right and len(left | right) <= 6:
-                cases = (_case(left, first.program), _case(right, second.program))
-                vote = _count(Branch(on=on, cases=cases), targets)
-                if _is_enough(vote.hits, targets) and len(vote.hits) > len(first.hits):
-                    return vote
-    return None
-
-
-def _case(words: set[Any], program: Program) -> Case:
-    return Case(values=tuple(sorted(words, key=repr)), then=program)
-
-
-def _switches(target: Target) -> list[Program]:
-    known = target.sample.known(target.index)
-    words = [(program, key) for key, programs in known.items() for program in programs]
-    fit = [program for program, key in words if is_word(key[1]) and not (isinstance(program, Slot) and program.normal)]
-    fit = [program for program in fit if not target.sample.is_web(program)]
-    return sorted(fit, key=lambda program: (cost(program), program.model_dump_json()))[:40]
-
-
-def _words(on: Program, targets: Sequence[Target], hits: frozenset[int]) -> set[Any]:
-    found = {number: value_of(on, targets[number]) for number in hits}
-    return set(found.values()) if all(is_word(value) for value in found.values()) else set()
