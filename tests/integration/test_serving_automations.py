@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -95,6 +96,14 @@ async def test_a_known_request_is_served_without_a_model_and_an_unknown_one_by_t
     assert routing_of(unknown).abstained == "unread"
     assert "no learnt clause reads `where is order" in routing_of(unknown).reason.lower()
     assert not here.resources.leases[1:]
+
+
+async def test_an_end_that_comes_while_the_asker_looks_for_it_is_heard(shop: OpenShop) -> None:
+    here = await shop("Nobody asks me.")
+    await here.teach(*orders.learnt(*ASKED))
+    for _ in range(20):
+        data = await here.bus.call("evolvent.ask.default", request_body("Where is order o-23?"), timeout_seconds=10)
+        assert json.loads(data)["served_by"] == "automation"
 
 
 @pytest.mark.parametrize("more", [{"context": {"a": 1}}, {"agent_id": "clerk"}])

@@ -81,6 +81,7 @@ class AskBridge:
         end = self._clock.monotonic() + _LONGEST_SECONDS
         is_checked = False
         while (left := end - self._clock.monotonic()) > 0:
+            ended.clear()  # before the look: an end that is heard during it must not be forgotten
             last = await self._journal.last(asked.run_id)
             if last is not None and not is_checked:
                 is_checked = await self._is_checked(asked)
@@ -88,7 +89,6 @@ class AskBridge:
                 return answer_of(last.event)
             if last is None and await self._runs.exists(asked.run_id) is not None:
                 return await self._recorded(asked)
-            ended.clear()
             try:
                 await asyncio.wait_for(ended.wait(), min(left, 30.0))
             except TimeoutError:
