@@ -261,22 +261,16 @@ def _environment(bed: Bed, folder: Path, model_url: str, profile: Profile | None
     return environment(**model, **_CAPS, EVOLVENT_PRICES=PRICES) | dict(learning) | bed.environment(folder / "state")
 
 
-async def _rows(plan: Plan, name: str, tell: Tell) -> list[Row]:
-    bed = of_first(made(name, plan), plan.live)
-    tell(f"live baseline of {name}: {len(bed.requests)} requests, learning off")
-    baseline = Pass(bed, None)
-    await baseline.run(bed.requests)
-    found = []
-    for profile in plan.profiles:
-        tell(f"live cold start of {name}, {profile.name}")
-        found.append(await measured(bed, profile, baseline, plan.seed))
-        if name == PUBLIC and profile.auto_promote == "writes":
-            tell(f"live frozen split of {name}, {profile.name}")
-            found.append(await frozen(bed, profile, split(bed, plan.seed), plan.seed))
-    return found
-
-
 def rows(plan: Plan, tell: Tell) -> Iterator[Row]:
     """Every bed of the plan through platforms: a baseline, and each profile."""
     for name in plan.beds if plan.live else ():
-        yield from asyncio.run(_rows(plan, name, tell))
+        bed = of_first(made(name, plan), plan.live)
+        tell(f"live baseline of {name}: {len(bed.requests)} requests, learning off")
+        baseline = Pass(bed, None)
+        asyncio.run(baseline.run(bed.requests))
+        for profile in plan.profiles:
+            tell(f"live cold start of {name}, {profile.name}")
+            yield asyncio.run(measured(bed, profile, baseline, plan.seed))
+            if name == PUBLIC and profile.auto_promote == "writes":
+                tell(f"live frozen split of {name}, {profile.name}")
+                yield asyncio.run(frozen(bed, profile, split(bed, plan.seed), plan.seed))
