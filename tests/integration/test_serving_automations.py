@@ -150,6 +150,18 @@ async def test_one_that_cannot_be_read_concerns_no_other(shop: OpenShop) -> None
     assert end(await here.ask(CANCEL)).served_by is ServedBy.AGENT
 
 
+async def test_what_cannot_be_read_any_more_stays_as_it_was(shop: OpenShop) -> None:
+    here = await shop("The agent says so.")
+    await here.teach(*orders.learnt(*ASKED))
+    assert here.databases is not None
+    async with here.databases.definitions.reading() as session:
+        await session.exec(text("DROP TABLE automation_revision"))  # type: ignore[call-overload]
+        await session.commit()
+    for _ in range(2):
+        await here.learnt[0].refresh()
+    assert end(await here.ask("Where is order o-23?")).served_by is ServedBy.AUTOMATION
+
+
 async def test_what_is_taken_back_serves_no_more(shop: OpenShop) -> None:
     here = await shop("The agent says so.")
     [automation] = orders.learnt(*ASKED)
