@@ -61,6 +61,8 @@ class ServingBed:
     bed: Bed
     rules: LearningRules = field(default_factory=lambda: LearningRules(window=timedelta(days=3650)))
     learn_every: int = 10
+    may_ignore: bool = False
+    """Whether requests are served in which some value is looked at by nothing: this shop's policy."""
     store: SignatureStore = field(default_factory=SignatureStore)
     library: Library = field(default_factory=lambda: Library.of(()))
     proposals: dict[str, Proposal] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class ServingBed:
         """Serve one request."""
         by_agent = self.offline.run(request)
         tally.tokens_all += by_agent.trace.tokens
-        found = self.library.serve(request.text, self.scope)
+        found = self.library.serve(request.text, self.scope, may_ignore=self.may_ignore)
         if isinstance(found, Abstained):
             tally.reasons[found.reason[:60]] += 1
             self._by_agent(by_agent, tally, is_learning=is_learning)
