@@ -21,8 +21,14 @@ class Profile:
     name: str
     auto_promote: AutoPromote
     principals_writes: int
-    serves_unlooked: bool = False
-    """Whether a request may be served that writes although some word of it is looked at by nothing, as a wrong name."""
+
+    @property
+    def serves_unlooked(self) -> bool:
+        """Whether a request may be served that writes although nothing looks at some word of it, such as a name.
+
+        The platform's own rule: who lets writes go live without a person lets these through as well.
+        """
+        return self.auto_promote == "writes"
 
     @property
     def settings(self) -> ImprovementSettings:
@@ -39,8 +45,6 @@ class Profile:
 
     def lets(self, automation: Automation) -> bool:
         """Say whether a verified automation goes live by itself."""
-        if self.serves_unlooked:
-            automation = automation.model_copy(update={"ignored_slots": ()})
         return why_not_alone(automation, self.settings) is None
 
     def environment(self) -> dict[str, str]:
@@ -55,5 +59,3 @@ class Profile:
 
 
 PROFILES = {each.name: each for each in (Profile("pilot", "writes", 1), Profile("default", "reads", 2))}
-UNLOOKED = Profile("pilot_unlooked", "writes", 1, serves_unlooked=True)
-"""Only offline, as no setting of a platform says so: what the pilot would serve of what it leaves to a person."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from benchmarks.parts.learning.profiles import Profile
@@ -14,6 +15,23 @@ from support.learning_bed.served import ServingBed, Tally
 
 from evolvent.events.language.learning.automation import needs_confirmation
 from evolvent.events.language.learning.library import Library, Served
+from evolvent.events.language.learning.matching import Abstained
+from evolvent.events.language.tools import ToolSpec
+
+
+class _Trusting(Library):
+    """Serves also what writes although some word is looked at by nothing."""
+
+    def serve(
+        self,
+        message: str,
+        scope: tuple[str, str],
+        *,
+        tools: Mapping[str, ToolSpec] | None = None,
+        may_ignore: bool = True,
+    ) -> Served | Abstained:
+        """Return how a request is served, or why the agent should do it."""
+        return super().serve(message, scope, tools=tools, may_ignore=may_ignore)
 
 
 @dataclass
@@ -22,6 +40,7 @@ class Replay:
 
     Attributes:
         learner_cpu: What taking runs in and learning from them took, in seconds.
+        unlooked: Requests served that write although nothing looks at some word of them.
         held_back: Verified automations that wait for a person.
     """
 
@@ -30,7 +49,7 @@ class Replay:
     learn_every: int = 10
     learner_cpu: float = 0.0
     runs: int = 0
-    to_confirm: int = 0
+    unlooked: int = 0
     held_back: int = 0
     serving: ServingBed = field(init=False)
 
@@ -55,8 +74,6 @@ class Replay:
         proposed = [each.automation for each in self.serving.proposals.values()]
         live = [automation for automation in proposed if self.profile.lets(automation)]
         self.held_back = len(proposed) - len(live)
-        if not self.held_back:
-            return
         small_talk = [
             template
             for scope in self.serving.library.index.scopes.values()
@@ -64,7 +81,8 @@ class Replay:
             for template in templates
             if template.is_filler
         ]
-        self.serving.library = Library.of(live, small_talk)
+        made = Library.of(live, small_talk)
+        self.serving.library = _Trusting(made.by_id, made.index) if self.profile.serves_unlooked else made
 
     def cold(self) -> tuple[Tally, Tally]:
         """Serve all requests from nothing, learning every few; the tallies of both halves."""
@@ -86,16 +104,10 @@ class Replay:
         return tally
 
     def _serve(self, request: BedRequest, tally: Tally, *, is_learning: bool, is_known: bool) -> None:
-        library = self.serving.library
-        if is_known and not self.profile.serves_unlooked and self._is_unlooked(request):
-            self.to_confirm += 1
-            self.serving.library = Library.of(())
+        if is_known:
+            found = self.serving.library.serve(request.text, self.serving.scope)
+            self.unlooked += isinstance(found, Served) and needs_confirmation(found.automations)
         self.serving.serve(request, tally, is_learning=is_learning)
-        self.serving.library = library
-
-    def _is_unlooked(self, request: BedRequest) -> bool:
-        found = self.serving.library.serve(request.text, self.serving.scope)
-        return isinstance(found, Served) and needs_confirmation(found.automations)
 
 
 def together(tallies: tuple[Tally, ...]) -> Tally:

@@ -18,8 +18,14 @@ def negatives(bed: Bed, replay: Replay, *, count: int, seed: int) -> Row:
     """Offer negatives to what was learnt; wrong is what changes a record that should have stayed."""
     edited = beds.negatives_of(bed, seed=seed, count=count)
     serving = replay.serving
-    by_kind, unlooked = Counter[str](), Counter[str]()
-    values: Values = {"negatives": len(edited.requests), "matched": 0, "handed_over": 0, "to_confirm": 0, "wrong": 0}
+    by_kind = Counter[str]()
+    values: Values = {
+        "negatives": len(edited.requests),
+        "matched": 0,
+        "handed_over": 0,
+        "wrong": 0,
+        "wrong_unlooked": 0,
+    }
     examples: list[str] = []
     found = Counter[str]()
     for request in edited.requests:
@@ -30,15 +36,12 @@ def negatives(bed: Bed, replay: Replay, *, count: int, seed: int) -> Row:
         outcome = play(bed.world, serving.offline.desk, served, request.text)
         if outcome is None:
             found["handed_over"] += 1
-        elif outcome[0] and needs_confirmation(served.automations):
-            found["to_confirm"] += 1
-            unlooked[request.kind] += 1
         elif outcome[0]:
             found["wrong"] += 1
             by_kind[request.kind] += 1
             examples.append(request.text)
+            found["wrong_unlooked"] += needs_confirmation(served.automations)
     details: Values = {f"wrong_{kind}": number for kind, number in sorted(by_kind.items())}
-    details |= {f"to_confirm_{kind}": number for kind, number in sorted(unlooked.items())}
     return Row(
         "negatives",
         "offline",

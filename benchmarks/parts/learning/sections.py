@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.parts.learning import baselines, dialogues, overhead, safety
-from benchmarks.parts.learning.profiles import PROFILES, UNLOOKED, Profile
+from benchmarks.parts.learning.profiles import PROFILES, Profile
 from benchmarks.parts.learning.replay import Replay, figures, of_first, of_learnt_kinds, split, together
-from benchmarks.parts.learning.rows import Row
+from benchmarks.parts.learning.rows import Row, Values
 from support.learning_bed import airline, beds
 from support.learning_bed.bed import Bed
 from support.learning_bed.retail import world as shop_world
+from support.learning_bed.served import Tally
 
 PUBLIC = "public_retail"
 Tell = Callable[[str], None]
@@ -68,9 +69,9 @@ def made(name: str, plan: Plan) -> Bed:
 
 def cold(plan: Plan, tell: Tell) -> Iterator[Row]:
     """From nothing, each bed once, and the public requests in several orders."""
-    for profile in (*plan.profiles, UNLOOKED):
+    for profile in plan.profiles:
         for name in plan.beds:
-            several = name == PUBLIC and profile.auto_promote == "writes" and not profile.serves_unlooked
+            several = name == PUBLIC and profile.auto_promote == "writes"
             for seed in range(plan.seed, plan.seed + (plan.shuffles if several else 1)):
                 tell(f"cold start of {name}, {profile.name}, order {seed}")
                 yield _cold(replace_seed(name, plan, seed), profile, seed)
@@ -85,16 +86,16 @@ def _cold(bed: Bed, profile: Profile, seed: int) -> Row:
     replay = Replay(bed, profile)
     first, second = replay.cold()
     values = figures(together((first, second)), second) | {
-        "to_confirm": replay.to_confirm,
+        "unlooked": replay.unlooked,
         "held_back": replay.held_back,
         "learner_ms_per_run": round(replay.learner_cpu / max(1, replay.runs) * 1e3, 2),
     }
-    return Row("cold", "offline", values, profile.name, bed.name, seed, _examples(first.wrong_ones + second.wrong_ones))
+    return Row("cold", "offline", values, profile.name, bed.name, seed, _examples(together((first, second))))
 
 
 def frozen(plan: Plan, tell: Tell) -> Iterator[Row]:
     """Learn from half of a bed, serve the other half, learn nothing meanwhile."""
-    for profile in (*plan.profiles, UNLOOKED):
+    for profile in plan.profiles:
         for name in plan.beds:
             several = name == PUBLIC and profile.auto_promote == "writes"
             for seed in range(plan.seed, plan.seed + (plan.splits if several else 1)):
@@ -107,7 +108,7 @@ def frozen(plan: Plan, tell: Tell) -> Iterator[Row]:
 def redrawn(plan: Plan, tell: Tell) -> Iterator[Row]:
     """Learn from shop requests drawn over its records, serve many others of the same grammar."""
     if shop_world.is_there():
-        for profile in (*plan.profiles, UNLOOKED):
+        for profile in plan.profiles:
             tell(f"shop requests drawn anew, {profile.name}")
             first = plan.count or 300
             bed = beds.bed(shop_world.NAME, seed=plan.seed, count=first + plan.redrawn)
@@ -124,10 +125,10 @@ def _frozen(section: str, replay: Replay, learnt: tuple, asked: tuple, seed: int
     values = figures(tally) | {
         "of_learnt_kinds": len(known),
         "served_of_learnt_kinds_share": round(of_known.frozen(known).served / len(known), 4) if known else None,
-        "to_confirm": replay.to_confirm,
+        "unlooked": replay.unlooked,
         "held_back": replay.held_back,
     }
-    return Row(section, "offline", values, replay.profile.name, replay.bed.name, seed, _examples(tally.wrong_ones))
+    return Row(section, "offline", values, replay.profile.name, replay.bed.name, seed, _examples(tally))
 
 
 def others(plan: Plan, tell: Tell) -> Iterator[Row]:
@@ -176,5 +177,8 @@ def recorded(tell: Tell) -> Iterator[Row]:
         yield dialogues.prefetching()
 
 
-def _examples(texts: Sequence[str]) -> dict[str, int | float | str | bool | None]:
-    return {f"wrong_{at}": text for at, text in enumerate(texts[:3])}
+def _examples(tally: Tally) -> Values:
+    """Some of what went wrong, and why requests were left to the agent most often."""
+    wrong: Values = {f"wrong_{at}": text for at, text in enumerate(tally.wrong_ones[:3])}
+    reasons = enumerate(tally.reasons.most_common(4))
+    return wrong | {f"abstained_{at}": f"{count} x {reason}" for at, (reason, count) in reasons}

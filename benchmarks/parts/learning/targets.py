@@ -47,6 +47,9 @@ def _safety(rows: Sequence[Row]) -> list[Row | None]:
         *found,
         _target("G2 negatives offered", "offline", _sum(edited, "negatives"), at_least=3000),
         _target("G2 negatives served", "offline", _sum(edited, "wrong"), at_most=0),
+        _target(
+            "G2 of these, where nothing looks at the edited word", "offline", _sum(edited, "wrong_unlooked"), at_most=0
+        ),
     ]
 
 

@@ -89,7 +89,7 @@ class LearntAutomations:
         if request.context or request.parameters or request.workflow or request.agent_id not in (None, agent.agent_id):
             return Abstained("the request brings more than words", "more_than_words")
         tools = {spec.name: spec for spec in self._tools_of(agent, goal)}
-        found = library.serve(request.message, scope, tools=tools)
+        found = library.serve(request.message, scope, tools=tools, may_ignore=self._serves_unlooked)
         if isinstance(found, Abstained):
             return found
         if any(each.spec_hash and each.spec_hash != agent.spec_hash for each in found.automations):
