@@ -1,7 +1,7 @@
-"""Write `dashboards/evolvent.json` from the tables of panels beside it: `python deploy/grafana/build_dashboard.py`.
+"""Write `dashboards/*.json` from the tables of panels beside it: `python deploy/grafana/build_dashboard.py`.
 
 Plain dictionaries, so that building needs nothing installed. tests/integration/test_dashboards.py holds the
-committed file to this builder, and every query to the table of metrics and to a real Prometheus.
+committed files to this builder, and every query to the table of metrics and to a real Prometheus.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ if str(HERE) not in sys.path:
 
 from panel import Panel, Row  # noqa: E402  # the folder is no package
 from panels_of_care import AGENTS, HEALTH, LEARNING, MONEY  # noqa: E402
+from panels_of_learning import FINDINGS  # noqa: E402
 from panels_of_work import GLANCE, LOAD, MODELS, RUNS, WORKFLOWS  # noqa: E402
 
 ROWS = (GLANCE, RUNS, WORKFLOWS, LOAD, MODELS, AGENTS, MONEY, LEARNING, HEALTH)
 
 TARGET = HERE / "dashboards" / "evolvent.json"
+LEARNING_TARGET = HERE / "dashboards" / "learning.json"
 COLUMNS = 24
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 STEPS = {"mode": "absolute", "steps": [{"color": "green", "value": None}]}
@@ -32,12 +34,19 @@ SHARE_STEPS = {
 }
 
 
-def build(rows: Sequence[Row] = ROWS) -> dict[str, Any]:
-    """Return the dashboard's document."""
+def build(
+    rows: Sequence[Row] = ROWS,
+    *,
+    uid: str = "evolvent",
+    title: str = "Evolvent",
+    description: str = "Runs, queues, models, money and learning of an Evolvent platform.",
+    period: str = "now-1h",
+) -> dict[str, Any]:
+    """Return a dashboard's document."""
     return {
-        "uid": "evolvent",
-        "title": "Evolvent",
-        "description": "Runs, queues, models, money and learning of an Evolvent platform.",
+        "uid": uid,
+        "title": title,
+        "description": description,
         "tags": ["evolvent"],
         "schemaVersion": 39,
         "version": 1,
@@ -45,7 +54,7 @@ def build(rows: Sequence[Row] = ROWS) -> dict[str, Any]:
         "graphTooltip": 1,
         "refresh": "15s",
         "timezone": "browser",
-        "time": {"from": "now-1h", "to": "now"},
+        "time": {"from": period, "to": "now"},
         "templating": {"list": [_datasource_variable(), _goal_variable()]},
         "annotations": {"list": []},
         "links": [],
@@ -144,10 +153,18 @@ def _goal_variable() -> Mapping[str, Any]:
 
 
 def text() -> str:
-    """Return the dashboard as it stands in the file."""
+    """Return the dashboard of the platform as it stands in the file."""
     return json.dumps(build(), indent=2) + "\n"
+
+
+def learning_text() -> str:
+    """Return the dashboard of learning as it stands in the file."""
+    about = "What was learnt, what it saves and costs, what fails, and what is to come."
+    document = build(FINDINGS, uid="evolvent-learning", title="Evolvent: learning", description=about, period="now-24h")
+    return json.dumps(document, indent=2) + "\n"
 
 
 if __name__ == "__main__":
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(text(), encoding="utf-8")
+    LEARNING_TARGET.write_text(learning_text(), encoding="utf-8")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from support.metric_feed import messages
+from support.metric_findings import MISSION, Improvement
 from support.metric_services import Loader, Orchestrator, Resources
 from support.panels import DASHBOARD, DEPLOY, ask, filled, panel_queries, prometheus, run_every_panel, tool, until
 
@@ -27,18 +28,23 @@ PROMETHEUS = DEPLOY / "prometheus"
 ALERTS = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text("utf-8"))
 ALERT_TESTS = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text("utf-8"))
 RULES = {rule["alert"]: rule for group in ALERTS["groups"] for rule in group["rules"]}
-BOARD: dict[str, Any] = json.loads(DASHBOARD.read_text("utf-8"))
-PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
-NAME = re.compile(r"\b((?:evolvent|process)_[a-z_]+)\b")
+LEARNING = DASHBOARD.with_name("learning.json")
+BOARDS: dict[Path, dict[str, Any]] = {path: json.loads(path.read_text("utf-8")) for path in (DASHBOARD, LEARNING)}
+NAME = re.compile(r"\b((?:evolvent|process)_[a-z0-9_]+)\b")
+each_board = pytest.mark.parametrize("path", list(BOARDS), ids=lambda path: path.stem)
 needs_promtool = pytest.mark.skipif(tool("promtool") is None, reason="promtool is not installed (package prometheus)")
 needs_prometheus = pytest.mark.skipif(tool("prometheus") is None, reason="prometheus is not installed")
+
+
+def panels_of(path: Path) -> list[dict[str, Any]]:
+    return [panel for panel in BOARDS[path]["panels"] if panel["type"] != "row"]
 
 
 def names_in(expr: str) -> set[str]:
     return set(NAME.findall(expr))
 
 
-def test_the_committed_dashboard_is_what_its_builder_makes() -> None:
+def test_the_committed_dashboards_are_what_their_builder_makes() -> None:
     spec = importlib.util.spec_from_file_location("build_dashboard", DEPLOY / "grafana" / "build_dashboard.py")
     assert spec is not None and spec.loader is not None
     builder = importlib.util.module_from_spec(spec)
@@ -48,10 +54,12 @@ def test_the_committed_dashboard_is_what_its_builder_makes() -> None:
     finally:
         sys.path[:] = path
     assert DASHBOARD.read_text("utf-8") == builder.text()
+    assert LEARNING.read_text("utf-8") == builder.learning_text()
 
 
-def test_every_metric_that_a_panel_asks_for_exists() -> None:
-    asked = {name for _, expr, _ in panel_queries() for name in names_in(expr)}
+@each_board
+def test_every_metric_that_a_panel_asks_for_exists(path: Path) -> None:
+    asked = {name for _, expr, _ in panel_queries(path) for name in names_in(expr)}
     assert asked - exposed_names() == set()
 
 
@@ -61,18 +69,20 @@ def test_every_metric_that_an_alert_asks_for_exists() -> None:
     assert asked - exposed_names() == set()
 
 
-def test_every_metric_of_the_platform_is_on_the_dashboard() -> None:
-    asked = {name for _, expr, _ in panel_queries() for name in names_in(expr)}
+def test_every_metric_of_the_platform_is_on_a_dashboard() -> None:
+    asked = {name for path in BOARDS for _, expr, _ in panel_queries(path) for name in names_in(expr)}
     assert {name for name, metric in METRICS.items() if not asked & set(metric.series)} == set()
 
 
-def test_panels_have_ids_of_their_own_a_data_source_that_can_be_chosen_and_no_overlap() -> None:
-    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
-    assert len({panel["title"] for panel in PANELS}) == len(PANELS)
-    assert {panel["datasource"]["uid"] for panel in PANELS} == {"${datasource}"}
-    assert {t["datasource"]["uid"] for panel in PANELS for t in panel["targets"]} == {"${datasource}"}
+@each_board
+def test_panels_have_ids_of_their_own_a_data_source_that_can_be_chosen_and_no_overlap(path: Path) -> None:
+    board, panels = BOARDS[path], panels_of(path)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+    assert {t["datasource"]["uid"] for panel in panels for t in panel["targets"]} == {"${datasource}"}
     taken: dict[tuple[int, int], str] = {}
-    for panel in BOARD["panels"]:
+    for panel in board["panels"]:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
         for x in range(place["x"], place["x"] + place["w"]):
@@ -81,11 +91,16 @@ def test_panels_have_ids_of_their_own_a_data_source_that_can_be_chosen_and_no_ov
                 taken[x, y] = panel["title"]
 
 
-def test_every_variable_that_a_query_uses_is_defined() -> None:
-    defined = {variable["name"] for variable in BOARD["templating"]["list"]} | {"__rate_interval"}
-    used = {name for _, expr, _ in panel_queries() for name in re.findall(r"\$\{?(\w+)", expr)}
+@each_board
+def test_every_variable_that_a_query_uses_is_defined(path: Path) -> None:
+    defined = {variable["name"] for variable in BOARDS[path]["templating"]["list"]} | {"__rate_interval"}
+    used = {name for _, expr, _ in panel_queries(path) for name in re.findall(r"\$\{?(\w+)", expr)}
     assert used <= defined
-    assert "$" not in "".join(filled(expr) for _, expr, _ in panel_queries())
+    assert "$" not in "".join(filled(expr) for _, expr, _ in panel_queries(path))
+
+
+def test_dashboards_have_ids_of_their_own() -> None:
+    assert len({board["uid"] for board in BOARDS.values()}) == len(BOARDS)
 
 
 def test_provisioning_names_the_data_source_and_the_folder_of_the_dashboards() -> None:
@@ -129,7 +144,7 @@ async def test_every_panel_has_data_and_every_alert_is_loaded_in_a_real_promethe
     bus: NatsBus, tmp_path: Path
 ) -> None:
     metrics = Metrics(bus, MetricsSettings(), poll_seconds=0.5)
-    services = [Resources(bus), Loader(bus), Orchestrator(bus), metrics]
+    services = [Resources(bus), Loader(bus), Orchestrator(bus), Improvement(bus), metrics]
     for service in services:
         await service.start()
     target = metrics.url.removeprefix("http://").removesuffix("/metrics")
@@ -140,9 +155,10 @@ async def test_every_panel_has_data_and_every_alert_is_loaded_in_a_real_promethe
             for subject, data in messages():
                 await bus.append(subject, data)
             await until(url, f"sum(evolvent_feedback_total) > {seen[0]['value'][1]}")
-        found = await asyncio.to_thread(run_every_panel, url, labelled=True)
-        assert {title: counts for title, counts in found.items() if 0 in counts} == {}
-        assert len(found) == len(PANELS)
+        for path in BOARDS:
+            found = await asyncio.to_thread(run_every_panel, url, path, labelled=True)
+            assert {title: counts for title, counts in found.items() if 0 in counts} == {}
+            assert len(found) == len(panels_of(path))
         await assert_the_numbers_are_right(url)
         with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=10) as reply:
             groups = json.load(reply)["data"]["groups"]
@@ -154,7 +170,7 @@ async def test_every_panel_has_data_and_every_alert_is_loaded_in_a_real_promethe
 
 async def assert_the_numbers_are_right(url: str) -> None:
     """The panels with a formula of their own, against what was fed."""
-    by_title = {title: expr for title, expr, _ in panel_queries()}
+    by_title = {title: expr for path in BOARDS for title, expr, _ in panel_queries(path)}
 
     async def number(title: str) -> float:
         rows = await asyncio.to_thread(ask, url, filled(by_title[title]))
@@ -162,5 +178,7 @@ async def assert_the_numbers_are_right(url: str) -> None:
 
     assert await number("User satisfaction, 24 h") == pytest.approx(0.9)
     assert await number("Active agents") == 7
+    assert await number("User satisfaction, 30 d") == MISSION["user_satisfaction"]
+    assert await number("Response time, 24 h") == MISSION["avg_response_time"]
     share = await asyncio.to_thread(ask, url, filled(by_title["Share of today's budget"]))
     assert {row["metric"].get("goal"): float(row["value"][1]) for row in share}["default"] == pytest.approx(0.975)

@@ -31,6 +31,7 @@ LABEL_LIMITS: Mapping[str, int] = {
     "code": 20,
     "service": 15,
     "type": 60,
+    "specialty": 30,
 }
 
 
@@ -142,6 +143,26 @@ AUTOMATIONS = _counter("automations", "What happened to automations.", "event")
 IMPROVEMENTS = _counter("improvements", "Better versions, available or applied.", "event")
 FEEDBACK = _counter("feedback", "What users said of runs.")
 FEEDBACK_RATING = _histogram("feedback_rating", "Ratings from 1 to 5, where one was given.", RATINGS)
+MISSION = _gauge(
+    "mission", "The eight numbers of the mission; `evolvent status --json` says what each means.", "number"
+)
+LEARNING = _gauge("learning", "How learning does; `evolvent status --json` says what each number means.", "number")
+SPECIALTY_SUCCESS = _gauge("specialty_success_ratio", "Share of the runs of a specialty that completed.", "specialty")
+RUNS_24H = _gauge("served_runs_24h", "Live runs of the last 24 hours, by what served them.", "served_by")
+TOKENS_PER_RUN = _gauge("served_run_tokens_24h", "Mean tokens of those runs.", "served_by")
+COST_PER_RUN = _gauge("served_run_cost_24h_usd", "Mean cost of those runs.", "served_by")
+AUTOMATION_VERSIONS = _gauge("automation_versions", "Versions of automations by status.", "status")
+AUTOMATION_RESULTS = _gauge("automation_results", "Runs that automations served, served wrong, handed over.", "result")
+TOKENS_SAVED = _gauge("automation_tokens_saved", "Tokens that automations saved so far.")
+LEARNER_TOKENS = _gauge("learner_tokens", "Tokens that learning itself took so far.")
+LEARNER_COST = _gauge("learner_cost_usd", "What learning itself cost so far.")
+DISPUTED = _gauge("disputed_runs_24h", "Runs of which somebody said in the last 24 hours that they went wrong.")
+FAILURE_PATTERNS = _gauge("failure_patterns", "Patterns of failures by how they go on.", "category", "trend")
+FAILURES_24H = _gauge("failures_24h", "Failures of the last 24 hours that belong to a pattern.", "category")
+FORECAST_COST = _gauge("forecast_cost_usd", "Cost expected until midnight UTC; 80 % lie in bounds.", "goal", "bound")
+FORECAST_RUNS = _gauge("forecast_runs", "Runs expected in the hour under way; 80 % lie in bounds.", "goal", "bound")
+BUDGET_USED_UP = _gauge("budget_used_up_timestamp_seconds", "When the daily budget is used up at this pace.", "goal")
+INSIGHTS_AT = _gauge("insights_timestamp_seconds", "When these numbers were worked out.")
 SCHEDULER_RUNS = _counter("scheduler_runs", "Scheduled jobs that ran.", "job", "outcome")
 SCHEDULER_LAST = _gauge("scheduler_last_success_timestamp_seconds", "When a job last ran well.", "job")
 CIRCUITS_OPENED = _counter("circuit_opened", "Circuits that opened.", "target")

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from evolvent.events import subjects
 from evolvent.events.clock import Clock
 from evolvent.events.messages.calls import BudgetList, BudgetView, Empty, LoaderStats
+from evolvent.events.messages.insight_calls import Insights
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.streams import REQUESTS, STREAMS, DurableSpec, durables
 from evolvent.events.subjects import Priority
 from evolvent.platform import metric_names as names
+from evolvent.platform.metric_insights import INSIGHT_GAUGES, insight_samples
 from evolvent.platform.metric_names import Metric, Sample
 from evolvent.platform.metric_samples import USD
 from evolvent.storage.budgets import ALL_GOALS, MAX_MICROUSD
@@ -59,6 +61,7 @@ class PlatformPolls:
                 self.services,
             ),
             Part("budgets", tuple(metric for metric, _ in _BUDGET_GAUGES), self.budgets),
+            Part("insights", INSIGHT_GAUGES, self.insights),
         )
 
     async def queues(self) -> Sequence[Sample]:
@@ -121,10 +124,19 @@ class PlatformPolls:
 
     async def budgets(self) -> Sequence[Sample]:
         """What every goal may and does use; where there are too many, those nearest to a limit."""
-        subject = subjects.endpoint("resources", "budgets")
-        reply = await self._bus.call(subject, Empty().encode(), timeout_seconds=CALL_SECONDS)
-        nearest = sorted(BudgetList.decode(reply).budgets, key=_room)[: names.LABEL_LIMITS["goal"]]
+        nearest = sorted(await self._budgets(), key=_room)[: names.LABEL_LIMITS["goal"]]
         return [sample for view in nearest for sample in _budget(view)]
+
+    async def insights(self) -> Sequence[Sample]:
+        """What the improvement service found out, and what budgets will come to."""
+        subject = subjects.endpoint("improvement", "insights")
+        reply = await self._bus.call(subject, Empty().encode(), timeout_seconds=CALL_SECONDS)
+        budgets = sorted(await self._budgets(), key=_room)
+        return insight_samples(Insights.decode(reply), budgets, self._clock.now())
+
+    async def _budgets(self) -> Sequence[BudgetView]:
+        subject = subjects.endpoint("resources", "budgets")
+        return BudgetList.decode(await self._bus.call(subject, Empty().encode(), timeout_seconds=CALL_SECONDS)).budgets
 
 
 def instances(replies: Iterable[bytes]) -> Mapping[str, set[str]]:

@@ -18,6 +18,7 @@ from evolvent.platform.cli import (
     dead,
     demo,
     doctor,
+    failures,
     improve,
     jobs,
     learn,
@@ -46,7 +47,7 @@ for part in (running, demo, ask, improve, learn, status, doctor, bench, referenc
     part.add_to(app)
 workflow_runs.add_to(workflows.commands)
 run_replay.add_to(runs.commands)
-for part in (runs, workflows, agents, clients, budget, jobs, schedule, patterns, automations, dead, tools):
+for part in (runs, workflows, agents, clients, budget, jobs, schedule, patterns, automations, failures, dead, tools):
     app.add_typer(part.commands)
 
 

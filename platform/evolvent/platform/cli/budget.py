@@ -29,10 +29,17 @@ def list_budgets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 @commands.command(epilog=examples("evolvent budget show default"))
 def show(goal: Goal = "default", as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Show what a goal may use and has used today."""
+    """Show what a goal may use and has used today, and what it will come to at this pace."""
     from evolvent.events.messages.calls import BudgetQuery, BudgetView
+    from evolvent.platform.cli.insights import outlook_of
 
-    _print(BudgetView.decode(_call("budget", BudgetQuery(goal=goal), data_dir)), as_json=as_json)
+    view = BudgetView.decode(_call("budget", BudgetQuery(goal=goal), data_dir))
+    outlook = outlook_of(goal, data_dir)
+    if as_json:
+        print_json({**row_of(view), "outlook": outlook})
+        return
+    _print(view, as_json=False)
+    typer.echo(outlook["says"] if outlook else f"No forecast of {goal} yet: it takes three hours in which it ran.")
 
 
 @commands.command(

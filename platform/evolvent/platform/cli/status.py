@@ -38,7 +38,7 @@ def status(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show services, runs, agents, budgets, dead letters and jobs."""
+    """Show services, runs, agents, budgets and what they will come to, the numbers of learning, and jobs."""
     while True:
         found = execute(lambda: read_status(data_dir))
         if watch and not as_json:
@@ -55,14 +55,17 @@ async def read_status(data_dir: Any) -> dict[str, Any]:
     """Return how the platform stands; what cannot be asked is None."""
     from evolvent.events import subjects
     from evolvent.events.messages.calls import BudgetList, Empty, JobList, LoaderStats
+    from evolvent.events.messages.insight_calls import Insights
     from evolvent.events.streams import DEAD_LETTERS, REQUESTS
     from evolvent.platform.cli.budget import row_of
+    from evolvent.platform.cli.insights import insight_rows
     from evolvent.storage.runs import RunStore
 
     async with connect(data_dir, operator=True) as client:
         services = await _services(client)
         budgets = await _or_none(client.bus.call(subjects.endpoint("resources", "budgets"), Empty().encode()))
         jobs = await _or_none(client.bus.call(subjects.endpoint("improvement", "jobs"), Empty().encode()))
+        insights = await _or_none(client.bus.call(subjects.endpoint("improvement", "insights"), Empty().encode()))
         dead = await _or_none(client.bus.admin.stream_state(DEAD_LETTERS))
         waiting = await _or_none(client.bus.admin.stream_state(REQUESTS))
         loaders = []
@@ -76,14 +79,16 @@ async def read_status(data_dir: Any) -> dict[str, Any]:
         runs = await RunStore(opened.records).summary()
     finally:
         await opened.close()
+    views = BudgetList.decode(budgets).budgets if budgets else None
     return {
         "services": services,
         "runs": runs,
         "requests_in_stream": waiting.messages if waiting else None,
         "dead_letters": dead.messages if dead else None,
         "loaders": loaders,
-        "budgets": [row_of(view) for view in BudgetList.decode(budgets).budgets] if budgets else None,
+        "budgets": [row_of(view) for view in views] if views is not None else None,
         "jobs": [row.model_dump(mode="json") for row in JobList.decode(jobs).jobs] if jobs else None,
+        **insight_rows(Insights.decode(insights) if insights else None, views or ()),
     }
 
 
@@ -124,6 +129,12 @@ def _print(found: dict[str, Any]) -> None:
         typer.echo("")
         columns = ("goal", "spent_usd", "leased_usd", "max_daily_usd", "concurrent", "max_concurrent", "policy")
         print_rows(found["budgets"], columns, as_json=False)
+    for outlook in found["outlooks"] or ():
+        typer.echo(outlook["says"])
+    if found["mission"] is not None:
+        from evolvent.platform.cli.insights import in_lines
+
+        typer.echo("\n" + "\n".join(in_lines(found)))
     if found["jobs"]:
         typer.echo("")
         print_rows(found["jobs"], ("job", "next_at", "last_at", "last_ok"), as_json=False)
