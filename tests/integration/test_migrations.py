@@ -23,6 +23,7 @@ from evolvent.storage import (  # noqa: F401  # every row class of the three fam
     run_rows,
     schedules,
     signature_rows,
+    versions,
     workflows,
 )
 from evolvent.storage.database import Databases

@@ -1,6 +1,6 @@
 """Agent specs and their versions. An agent is this document; activations live elsewhere.
 
-Owns the tables agents and agent_versions. Does not know who may spawn. Shown by tests/integration/test_agents.py.
+Works on the tables of `agent_rows.py`. Does not know who may spawn. Shown by tests/integration/test_agents.py.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Index, func, text
-from sqlmodel import Field, col, select
+from sqlalchemy import ColumnElement, Connection, func, text
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from evolvent.events.clock import Clock
@@ -19,47 +18,12 @@ from evolvent.events.errors import NotFound
 from evolvent.events.language.agents import AgentSpec
 from evolvent.events.messages.calls import AgentRow
 from evolvent.storage.agent_roster import AgentRoster
-from evolvent.storage.columns import UtcDateTime
+from evolvent.storage.agent_rows import AgentDefinitionRow, AgentVersionRow
+from evolvent.storage.agent_versions import Origin, enter, read_spec, stored_spec
 from evolvent.storage.database import Database
-from evolvent.storage.errors import AgentLimitReached, CorruptRecord
-from evolvent.storage.rows import LONG, DefinitionsRow
+from evolvent.storage.errors import AgentLimitReached
 from evolvent.storage.statements import Statement
-
-
-class AgentDefinitionRow(DefinitionsRow, table=True):
-    """An agent: what can be listed without reading its spec, and which version is current."""
-
-    __tablename__ = "agents"
-    __table_args__ = (
-        Index("ix_agents_goal", "goal", "status", "spawned", "agent_id"),
-        Index("ix_agents_specialty", "goal", "specialty", "status", "agent_id"),
-        Index("ix_agents_status", "status", "agent_id"),
-    )
-    agent_id: str = Field(primary_key=True)
-    specialty: str
-    goal: str
-    model: str
-    status: str = "active"
-    spec_hash: str
-    version: int = 1
-    spawned: bool = True
-    key: str | None = Field(default=None, unique=True)
-    created_by: str = ""
-    created_at: datetime = Field(sa_type=UtcDateTime)
-    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-
-
-class AgentVersionRow(DefinitionsRow, table=True):
-    """A spec as it was put; never changed, because runs are pinned to its hash."""
-
-    __tablename__ = "agent_versions"
-    agent_id: str = Field(primary_key=True)
-    spec_hash: str = Field(primary_key=True)
-    version: int
-    spec_json: str = Field(sa_type=LONG)
-    source: str = "system"
-    created_at: datetime = Field(sa_type=UtcDateTime)
-
+from evolvent.storage.versions import next_version
 
 _CURRENT = Statement(
     "SELECT v.spec_json FROM agents a JOIN agent_versions v ON v.agent_id = a.agent_id AND v.spec_hash = a.spec_hash"
@@ -109,7 +73,8 @@ class AgentStore(AgentRoster):
         async def work(session: AsyncSession) -> AgentSpec:
             if key is not None and (known := await _of_key(session, key, most)) is not None:
                 return known
-            row = await session.get(AgentDefinitionRow, spec.agent_id)
+            row = await session.get(AgentDefinitionRow, spec.agent_id, with_for_update=True)
+            before = row.version if row is not None else None
             if row is None:
                 await _check_room(session, spec.goal, most)
                 row = AgentDefinitionRow(
@@ -123,11 +88,11 @@ class AgentStore(AgentRoster):
                     created_by=created_by,
                     created_at=now,
                 )
-            elif row.spec_hash != spec.spec_hash:
-                row.version, row.spec_hash = row.version + 1, spec.spec_hash
-                row.specialty, row.goal, row.model = spec.specialty, spec.goal, spec.model
-            session.add(row)
-            await _add_version(session, spec, row.version, source=source, now=now)
+            elif row.spec_hash == spec.spec_hash:
+                return spec
+            else:
+                row.version = await next_version(session, "agent", spec.agent_id)
+            await enter(session, row, spec, Origin(before, source, created_by, now))
             return spec
 
         return await self._database.write(work)
@@ -149,7 +114,7 @@ class AgentStore(AgentRoster):
         if not rows:
             version = f" with spec {spec_hash}" if spec_hash else ""
             raise NotFound(f"There is no agent {agent_id!r}{version}; `evolvent agents list` shows them all.")
-        return _spec(agent_id, rows[0][0])
+        return read_spec(agent_id, rows[0][0])
 
     async def get_active(self, agent_id: str) -> AgentSpec:
         """Return the current spec of an agent that takes work.
@@ -162,7 +127,7 @@ class AgentStore(AgentRoster):
             raise NotFound(f"There is no agent {agent_id!r}; `evolvent agents list` shows them all.")
         if rows[0][1] != "active":
             raise NotFound(f"Agent {agent_id!r} is {rows[0][1]} and takes no more work; name another one, or none.")
-        return _spec(agent_id, rows[0][0])
+        return read_spec(agent_id, rows[0][0])
 
     async def find_by_key(self, key: str) -> AgentSpec | None:
         """Return the active agent that was put with this key."""
@@ -259,7 +224,7 @@ async def _of_key(session: AsyncSession, key: str, most: int | None) -> AgentSpe
         await _check_room(session, same.goal, most)
     same.status, same.retired_at = "active", None
     session.add(same)
-    return await _version(session, same.agent_id, same.spec_hash)
+    return await stored_spec(session, same.agent_id, same.spec_hash)
 
 
 async def _check_room(session: AsyncSession, goal: str, most: int | None) -> None:
@@ -275,37 +240,6 @@ async def _check_room(session: AsyncSession, goal: str, most: int | None) -> Non
     )
     if (await session.exec(query)).one() >= most:
         raise AgentLimitReached
-
-
-async def _add_version(session: AsyncSession, spec: AgentSpec, version: int, *, source: str, now: datetime) -> None:
-    if await session.get(AgentVersionRow, (spec.agent_id, spec.spec_hash)) is not None:
-        return
-    session.add(
-        AgentVersionRow(
-            agent_id=spec.agent_id,
-            spec_hash=spec.spec_hash,
-            version=version,
-            spec_json=spec.model_dump_json(),
-            source=source,
-            created_at=now,
-        )
-    )
-
-
-async def _version(session: AsyncSession, agent_id: str, spec_hash: str) -> AgentSpec:
-    row = await session.get(AgentVersionRow, (agent_id, spec_hash))
-    if row is None:
-        raise CorruptRecord(f"Agent {agent_id!r} has no spec {spec_hash}; restore the definitions from a backup.")
-    return _spec(agent_id, row.spec_json)
-
-
-def _spec(agent_id: str, spec_json: str) -> AgentSpec:
-    try:
-        return AgentSpec.model_validate_json(spec_json)
-    except ValidationError as error:
-        raise CorruptRecord(
-            f"The stored spec of agent {agent_id!r} cannot be read ({error.error_count()} problems); put it again."
-        ) from error
 
 
 def _listed(row: AgentDefinitionRow) -> AgentRow:

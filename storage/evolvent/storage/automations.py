@@ -1,8 +1,8 @@
 """Automations and their versions: documents that never change, each with a status that does; one version may be live.
 
-Owns the tables automation_versions, small_talk and automation_revision (definitions). Every change raises the
-revision in its own transaction, so that whoever serves from a copy polls one number. The same row is what writers
-queue on, on every database. Shown in use by tests/integration/test_automations.py.
+Works on the tables of `automation_rows.py`. Every change raises the revision in its own transaction, so that whoever
+serves from a copy polls one number. The same row is what writers queue on, on every database.
+Shown in use by tests/integration/test_automations.py.
 """
 
 from __future__ import annotations
@@ -14,68 +14,27 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 from pydantic_core import from_json
-from sqlalchemy import BigInteger, Index, func, text
-from sqlmodel import Field, col, select
+from sqlalchemy import func, text
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from evolvent.events.clock import Clock
 from evolvent.events.errors import NotFound
 from evolvent.events.language.learning.automation import Automation
-from evolvent.storage.columns import UtcDateTime
+from evolvent.storage.automation_rows import AutomationRow, SmallTalkRow
 from evolvent.storage.database import Database
 from evolvent.storage.errors import CorruptRecord
-from evolvent.storage.rows import LONG, DefinitionsRow
 from evolvent.storage.run_parts import json_text
 from evolvent.storage.statements import Statement
+from evolvent.storage.versions import NewVersion, Receipt, add_receipt, add_version
 
 Status = Literal["proposed", "verified", "shadow", "canary", "live", "disabled", "rolled_back", "retired"]
 STATUSES: tuple[str, ...] = get_args(Status)
 _REVISION = "automations"
-_IS_LIVE = text("status = 'live'")
-
-
-class AutomationRow(DefinitionsRow, table=True):
-    """One version of an automation: what was learnt, and what was decided about it."""
-
-    __tablename__ = "automation_versions"
-    __table_args__ = (
-        Index("ix_automation_versions_status", "status", "automation_id"),
-        Index(
-            "uq_automation_versions_live",
-            "automation_id",
-            unique=True,
-            sqlite_where=_IS_LIVE,
-            postgresql_where=_IS_LIVE,
-        ),
-    )
-    automation_id: str = Field(primary_key=True)
-    version: int = Field(primary_key=True)
-    content_hash: str
-    document: str = Field(sa_type=LONG)
-    status: str
-    source: str
-    created_at: datetime = Field(sa_type=UtcDateTime)
-    decided_by: str
-    decided_at: datetime = Field(sa_type=UtcDateTime)
-    reason: str = Field(default="", sa_type=LONG)
-    receipts: str = Field(default="[]", sa_type=LONG)
-
-
-class SmallTalkRow(DefinitionsRow, table=True):
-    """What is said in a scope beside requests, and asks for nothing."""
-
-    __tablename__ = "small_talk"
-    goal: str = Field(primary_key=True)
-    agent_id: str = Field(primary_key=True)
-    templates: str = Field(default="[]", sa_type=LONG)
-
-
-class AutomationRevisionRow(DefinitionsRow, table=True):
-    """How often anything here changed."""
-
-    __tablename__ = "automation_revision"
-    name: str = Field(primary_key=True)
-    revision: int = Field(sa_type=BigInteger)
+UNLEARNT = "unlearn"
+"""Who takes out of service what stands on runs that shall not be learnt from."""
+_COUNTS = frozenset({"version", "principals", "sessions", "agreement", "expected_tokens_saved"})
+_NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +80,7 @@ class AutomationStore:
         async def work(session: AsyncSession) -> StoredAutomation:
             await _raise_revision(session)
             newest = await _newest(session, automation.automation_id)
-            if newest is not None and newest.content_hash == automation.content_hash:
+            if newest is not None and newest.content_hash == automation.content_hash and not _is_unlearnt(newest):
                 return _stored(newest)
             version = 1 if newest is None else newest.version + 1
             if status == "live":
@@ -140,6 +99,7 @@ class AutomationStore:
                 receipts=json_text([dict(each) for each in receipts]),
             )
             session.add(row)
+            await _enter(session, row, newest)
             return _stored(row)
 
         return await self._database.write(work)
@@ -206,9 +166,7 @@ class AutomationStore:
             row = await _existing(session, automation_id, version)
             if status == "live" and row.status != "live":
                 await _retire_live(session, automation_id, by=by, now=now, successor=version)
-            row.status, row.reason = status, reason
-            row.decided_by, row.decided_at = by, now
-            session.add(row)
+            await _decide(session, row, Receipt(status, by, now, reason))
             return _stored(row)
 
         return await self._database.write(work)
@@ -267,10 +225,39 @@ async def _retire_live(session: AsyncSession, automation_id: str, *, by: str, no
         col(AutomationRow.automation_id) == automation_id, col(AutomationRow.status) == "live"
     )
     for row in (await session.exec(query)).all():
-        row.status, row.reason = "retired", f"Version {successor} took its place."
-        row.decided_by, row.decided_at = by, now
-        session.add(row)
+        await _decide(session, row, Receipt("retired", by, now, f"Version {successor} took its place."))
     await session.flush()
+
+
+async def _decide(session: AsyncSession, row: AutomationRow, receipt: Receipt) -> None:
+    row.status, row.reason = receipt.status, receipt.reason
+    row.decided_by, row.decided_at = receipt.by, receipt.at
+    session.add(row)
+    await add_receipt(session, "automation", row.automation_id, row.version, receipt)
+
+
+async def _enter(session: AsyncSession, row: AutomationRow, before: AutomationRow | None) -> None:
+    """Enter a version into the tree, with what it changed and what was checked."""
+    documents = (document_of(before), document_of(row)) if before is not None else None
+    new = NewVersion(
+        *("automation", row.automation_id, row.version, row.content_hash, "automated", row.source, row.created_at),
+        parent=before.version if before is not None else None,
+        note=row.reason,
+        documents=documents,
+    )
+    evidence = {"checks": from_json(row.receipts)}
+    await add_version(session, new, Receipt(row.status, row.decided_by, row.decided_at, row.reason, evidence))
+
+
+def document_of(row: AutomationRow) -> dict[str, Any]:
+    """Return an automation as versions are compared: what it does, without the counts of what speaks for it."""
+    document: dict[str, Any] = from_json(row.document)
+    return {name: value for name, value in document.items() if name not in _COUNTS and value not in _NOTHING}
+
+
+def _is_unlearnt(row: AutomationRow) -> bool:
+    """Say whether it stands on runs that were unlearnt: the same, learnt from others, is another version."""
+    return row.status == "rolled_back" and row.decided_by == UNLEARNT
 
 
 def _stored(row: AutomationRow) -> StoredAutomation:

@@ -1,6 +1,6 @@
 """The live automations as whoever serves by them reads them: what changed first, documents only where they are new.
 
-Reads the tables that `automations.py` owns, a page at a time, so that ten thousand of them never hold up a loop.
+Reads the tables of `automation_rows.py`, a page at a time, so that ten thousand of them never hold up a loop.
 Shown in use by tests/integration/test_serving_automations.py.
 """
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from evolvent.storage.automations import AutomationRow, AutomationStore
+from evolvent.storage.automation_rows import AutomationRow
+from evolvent.storage.automations import AutomationStore
 from evolvent.storage.database import Database
 
 PAGE = 500

@@ -6,10 +6,11 @@ back appends an older version's content as a new one. Shown in use by tests/inte
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from sqlalchemy import Index, func
@@ -24,6 +25,7 @@ from evolvent.storage.database import Database
 from evolvent.storage.errors import CorruptRecord
 from evolvent.storage.rows import LONG, DefinitionsRow
 from evolvent.storage.statements import Statement
+from evolvent.storage.versions import NewVersion, add_version
 
 Source = Literal["user", "system", "automated"]
 
@@ -92,6 +94,7 @@ class WorkflowStore:
                 created_at=now,
             )
             session.add(row)
+            await _enter(session, row, workflow, current)
             return _stored(row)
 
         return await self._database.write(work)
@@ -163,6 +166,27 @@ class WorkflowStore:
 async def _current(session: AsyncSession, name: str) -> WorkflowVersionRow | None:
     query = select(WorkflowVersionRow).where(col(WorkflowVersionRow.name) == name)
     return (await session.exec(query.order_by(col(WorkflowVersionRow.version).desc()).limit(1))).first()
+
+
+async def _enter(
+    session: AsyncSession, row: WorkflowVersionRow, workflow: Workflow, before: WorkflowVersionRow | None
+) -> None:
+    """Enter a version into the tree, with what it changed."""
+    documents = None
+    with contextlib.suppress(CorruptRecord):  # what cannot be read is put again, and then nothing is compared
+        documents = (document_of(_stored(before).workflow), document_of(workflow)) if before is not None else None
+    new = NewVersion(
+        *("workflow", row.name, row.version, row.workflow_hash, row.source, row.created_by, row.created_at),
+        parent=row.parent_version,
+        note=row.note,
+        documents=documents,
+    )
+    await add_version(session, new)
+
+
+def document_of(workflow: Workflow) -> dict[str, Any]:
+    """Return a workflow as versions are compared."""
+    return workflow.model_dump(mode="json", exclude_defaults=True)
 
 
 async def _exact(session: AsyncSession, name: str, version: int) -> WorkflowVersionRow | None:
