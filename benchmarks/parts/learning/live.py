@@ -119,7 +119,9 @@ class Pass:
         user = request.user_id or f"user-{number % 20}"
         answer = await client.ask(request.text, user_id=user, session_id=f"session-{number}", on_step=on_step)
         changes = self.bed.changes(state, answer.run_id, number=number)
-        judged = self.bed.judge(request, changes, answer.answer or "")
+        # The scripted agent cannot word what others did: of an automation's run that a model worded, records count.
+        is_worded = answer.served_by == "automation" and answer.model_calls > 0
+        judged = self.bed.judge(request, changes, None if is_worded else answer.answer or "")
         is_right = judged.is_right and answer.ok
         reason = judged.reason or (answer.error.message if answer.error else "")
         tokens = answer.prompt_tokens + answer.completion_tokens
@@ -195,6 +197,7 @@ def _values(done: Sequence[Done], baseline: Sequence[Done] | None) -> Values:
         "deoptimized": len(handed),
         "agent_wrong": sum(not each.is_right for each in rest),
         "tokens_spent": sum(each.tokens for each in done),
+        "worded_by_model": sum(each.answer.model_calls > 0 for each in by_automation),
         "tokens_spent_in_served": sum(each.tokens for each in by_automation),
         "served_share": _share(done),
     }
@@ -214,12 +217,14 @@ def _saved(done: Sequence[Done], baseline: Sequence[Done]) -> float:
 
 def _details(found: Pass) -> dict[str, Value]:
     wrong = [each for each in found.done if not each.is_right]
-    told: dict[str, Value] = {
-        f"wrong_{at}": f"{'automation' if each.is_served else 'agent'}: {each.request.text[:300]} -> {each.reason}"
-        for at, each in enumerate(wrong[:3])
-    }
+    told: dict[str, Value] = {f"wrong_{at}": _told(each) for at, each in enumerate(wrong[:3])}
     refused = [reason for reply in found.learnt[-1:] for reason in reply.refused.values()]
     return told | {f"refused_{at}": reason for at, reason in enumerate(refused[:5])}
+
+
+def _told(done: Done) -> str:
+    who = "automation" if done.is_served else "agent"
+    return f"{who}: {done.request.text[:300]} -> {done.reason}; answered {str(done.answer.answer)[:200]!r}"
 
 
 async def _register(operator: Client, bed: Bed) -> None:
