@@ -136,7 +136,7 @@ class ServingBed:
 
 
 def play(world: World, desk: Desk, served: Served, message: str) -> tuple[Changes, str | None] | None:
-    """Carry out what automations would do; None where it came to the agent. The answer is None where a model words it."""
+    """Carry out what automations would do; None where it came to the agent. No answer is one that a model words."""
     run_id = "played"
     tools: dict[str, ToolSpec] = {name: tool.spec for name, tool in world.tools.items()}
     state = reduce(RunState(RUN), _started(served, message), 1)

@@ -109,6 +109,12 @@ def explains(induced: Induced, example: Example) -> bool:
     return is_right(predict(induced.steps, (), known), known)
 
 
+def is_foreseen(induced: Induced, example: Example) -> bool:
+    """Say whether a program with its guards would have done exactly what a run did."""
+    known = _closed(induced, example)
+    return is_right(predict(induced.steps, induced.guards, known), known)
+
+
 def answers_of(induced: Induced, examples: Sequence[Example]) -> float:
     """Return the share of the answers that the program gives word for word; 1 where there is nothing to compare."""
     told = [each for each in examples if each.answer is not None and not each.is_disputed]

@@ -15,7 +15,16 @@ from datetime import datetime, timedelta
 from evolvent.events.language.learning.automation import Automation, AutomationSlot
 from evolvent.events.language.learning.compilation import Pattern, compile_automation
 from evolvent.events.language.learning.examples import Clause
-from evolvent.events.language.learning.families import Kind, Phrasing, answers_of, explains, kinds_of, with_own_guards
+from evolvent.events.language.learning.families import (
+    Kind,
+    Phrasing,
+    answers_of,
+    explains,
+    is_foreseen,
+    kinds_of,
+    renamed,
+    with_own_guards,
+)
 from evolvent.events.language.learning.induced import NotLearnt
 from evolvent.events.language.learning.links import Links, learn_links
 from evolvent.events.language.learning.proofs import proven_slots
@@ -25,8 +34,8 @@ from evolvent.events.language.learning.signature_store import SignatureStore
 from evolvent.events.language.learning.templates import as_json, compile_template
 from evolvent.events.language.tools import ToolSpec
 
-GROWTH = 1.5
-"""A family is learnt anew when so many times the runs show it as when it was last tried."""
+GROWTH, FEW = 1.5, 8
+"""A family is learnt anew when so many times the runs show it as when it was last tried; one of few runs, with each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,23 @@ def propose_all(
 def _is_due(store: SignatureStore, signature: str, studied: Studied) -> bool:
     runs = store.support(signature).runs
     disputed = store.support(signature).disputed
-    return runs + 1000 * disputed >= GROWTH * studied.tried.get(signature, 0)
+    grown = runs + 1000 * disputed
+    tried = studied.tried.get(signature, 0)
+    return _has_grown(grown, tried) or (grown > tried and _is_news(store, signature, studied))
+
+
+def _is_news(store: SignatureStore, signature: str, studied: Studied) -> bool:
+    """Say whether the newest run is none that the program of its kind foresaw: a guard may be too narrow."""
+    kind = next((each for each in studied.kinds if signature in each.members), None)
+    if kind is None:
+        return False
+    example = renamed(store.clauses(signature)[-1].example, kind.members[signature].names)
+    return not is_foreseen(kind.induced, example)
+
+
+def _has_grown(runs: int, known: int) -> bool:
+    """Say whether so many runs are worth another try: of few, every one tells an accident from a rule."""
+    return runs > known if known < FEW else runs >= GROWTH * known
 
 
 def _taught(
@@ -162,7 +187,8 @@ def _taught(
     clauses = {name: _newest_agent(store.clauses(name)) for name in family}
     clauses = {name: each for name, each in clauses.items() if each}
     wanted = set(names)
-    if runs >= GROWTH * studied.runs or not studied.kinds:
+    news = any(_is_news(store, name, studied) for name in names)
+    if _has_grown(runs, studied.runs) or not studied.kinds or news:
         studied.kinds, studied.left = kinds_of(clauses, rules.min_support)
         studied.runs = runs
         wanted = {name for name in family if not isinstance(nominate(store, name, rules, now=now), NotLearnt)}

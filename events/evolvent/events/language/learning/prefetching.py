@@ -1,6 +1,6 @@
 """Reads that free language always begins with: an order's number in the text means that the order will be looked up.
 
-Where no automation serves a request, the ids and addresses in it still prove what will be read first. Those reads, never
+Where no automation serves it, the ids and addresses in it still prove what will be read first. Those reads, never
 a write, are made before the model is asked, and it starts from their results.
 """
 
@@ -70,7 +70,7 @@ def learn_chains(traces: Iterable[Trace], scope: tuple[str, str]) -> Chains:
 
 
 def prefetch(chains: Chains, message: str) -> Workflow | None:
-    """Return the workflow that reads what the request's ids prove, and then asks the agent; None where they prove none."""
+    """Return the workflow that reads what the request's ids prove and then asks the agent; None if they prove none."""
     if len(message) > MAX_TEXT:
         return None
     tasks: list[Task] = []
