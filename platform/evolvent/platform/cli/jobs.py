@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evolvent.platform.cli.frame import AsJson, DataDir, connect, examples, execute, group, print_rows
+from evolvent.platform.cli.frame import (
+    FAILED,
+    AsJson,
+    DataDir,
+    connect,
+    examples,
+    execute,
+    group,
+    print_json,
+    print_rows,
+)
+from evolvent.platform.visible import visible
 
 if TYPE_CHECKING:
     from evolvent.events.envelope import Message
@@ -25,12 +36,20 @@ def list_jobs(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     print_rows((row.model_dump(mode="json") for row in found.jobs), columns, as_json=as_json)
 
 
-@commands.command(epilog=examples("evolvent jobs run retention"))
-def run(job: Annotated[str, typer.Argument(help="Which job.")], data_dir: DataDir = None) -> None:
-    """Run a job now, and wait until it is done."""
-    from evolvent.events.messages.calls import JobQuery
+@commands.command(epilog=examples("evolvent jobs run retention", "evolvent jobs run forecasts --json"))
+def run(
+    job: Annotated[str, typer.Argument(help="Which job.")], as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Run a job now, wait until it is done, and say in one line how it went."""
+    from evolvent.events.messages.calls import JobQuery, JobRow
 
-    typer.echo(_call("run_job", JobQuery(job=job), data_dir, _RUN_SECONDS).decode())
+    row = JobRow.decode(_call("run_job", JobQuery(job=job), data_dir, _RUN_SECONDS))
+    if as_json:
+        print_json(row.model_dump(mode="json"))
+    else:
+        typer.echo(visible(f"{row.job}: {'ok' if row.last_ok else 'failed'}: {row.last_detail}"))
+    if not row.last_ok:
+        raise typer.Exit(FAILED)
 
 
 def _call(endpoint: str, message: Message, data_dir: DataDir, timeout_seconds: float) -> bytes:
