@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from benchmarks.parts.learning.profiles import Profile
@@ -15,23 +14,6 @@ from support.learning_bed.served import ServingBed, Tally
 
 from evolvent.events.language.learning.automation import needs_confirmation
 from evolvent.events.language.learning.library import Library, Served
-from evolvent.events.language.learning.matching import Abstained
-from evolvent.events.language.tools import ToolSpec
-
-
-class _Trusting(Library):
-    """Serves also what writes although some word is looked at by nothing."""
-
-    def serve(
-        self,
-        message: str,
-        scope: tuple[str, str],
-        *,
-        tools: Mapping[str, ToolSpec] | None = None,
-        may_ignore: bool = True,
-    ) -> Served | Abstained:
-        """Return how a request is served, or why the agent should do it."""
-        return super().serve(message, scope, tools=tools, may_ignore=may_ignore)
 
 
 @dataclass
@@ -54,7 +36,8 @@ class Replay:
     serving: ServingBed = field(init=False)
 
     def __post_init__(self) -> None:
-        self.serving = ServingBed(self.bed, rules=self.profile.rules, learn_every=self.learn_every)
+        trusts = self.profile.serves_unlooked
+        self.serving = ServingBed(self.bed, self.profile.rules, self.learn_every, may_ignore=trusts)
 
     def teach(self, requests: tuple[BedRequest, ...]) -> None:
         """Have the agent do all of them, and learn once from that."""
@@ -81,8 +64,7 @@ class Replay:
             for template in templates
             if template.is_filler
         ]
-        made = Library.of(live, small_talk)
-        self.serving.library = _Trusting(made.by_id, made.index) if self.profile.serves_unlooked else made
+        self.serving.library = Library.of(live, small_talk)
 
     def cold(self) -> tuple[Tally, Tally]:
         """Serve all requests from nothing, learning every few; the tallies of both halves."""
@@ -105,7 +87,7 @@ class Replay:
 
     def _serve(self, request: BedRequest, tally: Tally, *, is_learning: bool, is_known: bool) -> None:
         if is_known:
-            found = self.serving.library.serve(request.text, self.serving.scope)
+            found = self.serving.library.serve(request.text, self.serving.scope, may_ignore=self.serving.may_ignore)
             self.unlooked += isinstance(found, Served) and needs_confirmation(found.automations)
         self.serving.serve(request, tally, is_learning=is_learning)
 

@@ -29,7 +29,7 @@ def negatives(bed: Bed, replay: Replay, *, count: int, seed: int) -> Row:
     examples: list[str] = []
     found = Counter[str]()
     for request in edited.requests:
-        served = serving.library.serve(request.text, serving.scope)
+        served = serving.library.serve(request.text, serving.scope, may_ignore=serving.may_ignore)
         if not isinstance(served, Served):
             continue
         found["matched"] += 1
