@@ -151,7 +151,9 @@ async def test_the_numbers_come_from_what_was_recorded(world: World) -> None:
     await world.runs.record(stream(*(completed_run(n) for n in range(3)), workflow_run(3), suspended_run(4)))
     said = ImprovementStore(world.databases.records)
     for number, rating in enumerate((5, 3, 1, None)):
-        await said.put_feedback(StoredFeedback(f"f{number}", run_id_of(number), None, "alice", "x", rating, NOW))
+        await said.put_feedback(
+            StoredFeedback(f"f{number}", run_id_of(number), None, "alice", "This is wrong", rating, NOW)
+        )
     await said.put_outcome(StoredOutcome(run_id_of(0), "alice", True, None, NOW))
     await world.jobs().analyse(LATER)
     found = (await world.insights()).analytics
@@ -167,7 +169,7 @@ async def test_the_numbers_come_from_what_was_recorded(world: World) -> None:
     assert learning["cost_efficiency"] == pytest.approx(3 / 42e-6)
     assert learning["automation_success"] is None
     assert {m.name: m.value for m in found.specialties} == {"assistant": 0.6}
-    assert {s.served_by: (s.runs, s.tokens_per_run) for s in found.serving}["agent"] == (3, 30)
+    assert {s.served_by: (s.runs, s.tokens_per_run) for s in found.serving}["agent"] == (4, 22.5)
     assert found.counts["disputed_24h"] == 2
     assert [(share.category, share.trend, share.patterns) for share in found.failures] == [("network", "new", 1)]
 

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 from support.metric_feed import messages
+from support.metric_findings import Improvement
 from support.metric_services import Loader, Orchestrator, Resources
 from support.nats_users import connected
 from support.servers import bus_on, free_port, nats_server
@@ -141,7 +142,7 @@ async def test_the_poll_runs_by_itself_and_a_part_that_fails_stops_no_other(bus:
 
 
 async def test_both_text_formats_are_served_and_hold_every_metric(bus: NatsBus, metrics: Metrics) -> None:
-    services = [Resources(bus), Loader(bus)]
+    services = [Resources(bus), Loader(bus), Improvement(bus)]
     for service in services:
         await service.start()
     await fed(bus)
@@ -214,11 +215,12 @@ async def test_a_chosen_port_is_used(bus: NatsBus) -> None:
 async def test_the_grants_of_the_user_metrics_suffice(tmp_path: Path) -> None:
     async with EmbeddedNats(tmp_path) as server:
         buses = {}
-        for user in ("bootstrap", "resources", "loader", "metrics"):
+        for user in ("bootstrap", "resources", "loader", "improvement", "metrics"):
             buses[user] = await NatsBus.connect(server.url_for(user), name=user)
         await buses["bootstrap"].admin.ensure_all()
         metrics = Metrics(buses["metrics"], MetricsSettings(), LaterClock(), poll_seconds=600)
-        services = [Resources(buses["resources"]), Loader(buses["loader"]), metrics]
+        others = (Resources(buses["resources"]), Loader(buses["loader"]), Improvement(buses["improvement"]))
+        services = [*others, metrics]
         for service in services:
             await service.start()
         await buses["bootstrap"].append("evolvent.requests.low.default", b"{}")
@@ -229,12 +231,14 @@ async def test_the_grants_of_the_user_metrics_suffice(tmp_path: Path) -> None:
         assert value(samples, "queue_oldest_age_seconds", priority="low") > 59
         assert value(samples, "loader_resident_agents", loader=services[1].instance) == 7
         assert value(samples, "budget_spent_usd", goal="default") == 9.5
+        assert value(samples, "mission", number="active_agents") == 12
         assert {value(samples, "poll_failures_total", part=part.name) for part in metrics._parts} == {0}
         for service in services:
             await service.stop()
         async with connected(server, "metrics") as user:
             assert not await user.may_publish("evolvent.resources.set_budget")
             assert not await user.may_publish("evolvent.loader.invoke")
+            assert not await user.may_publish("evolvent.improvement.run_job")
         for bus in buses.values():
             await bus.close()
 
