@@ -11,8 +11,8 @@ from evolvent.events.language.learning.tokens import phrase
 def answers(work: Attribution, active: Sequence[int], values: Sequence[frozenset[str]]) -> dict[int, str]:
     """Give each clause its part of the answer: to the only one all of it, else sentence by sentence, by values.
 
-    Sentences that name nothing go with the next one that does; where none does, to the only clause that does more than
-    introduce somebody. `values` are the clauses' values as phrases.
+    Sentences that name nothing go with the next one that does. An answer that names nothing at all ("This is done.") is
+    said of every clause that does more than introduce somebody. `values` are the clauses' values as phrases.
     """
     answer = work.index.answer.strip()
     if not answer or len(active) < 2:
@@ -32,8 +32,7 @@ def answers(work: Attribution, active: Sequence[int], values: Sequence[frozenset
         waiting = []
     if waiting:
         introducing = set(work.introductions.values()) - set(work.homes.values())
-        others = [place for place in active if place not in introducing]
-        return {others[0]: answer} if len(others) == 1 else {}
+        return {place: answer for place in active if place not in introducing}
     return {place: " ".join(sentences) for place, sentences in parts.items()}
 
 

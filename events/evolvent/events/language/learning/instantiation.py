@@ -211,10 +211,16 @@ def _answer(plan: _Plan, tasks: Sequence[Task], agent_id: str) -> Task:
     responses = [place.automation.response for place in plan.places]
     is_full = all(place.automation.kind == "full" for place in plan.places)
     if is_full and any(response is not None and response.parts for response in responses):
+        # What two clauses would say in the same words was said once, of both.
+        told = {
+            content_hash(as_json(program)): program
+            for place, response in zip(plan.places, responses, strict=True)
+            if response is not None and response.parts
+            for program in (placed(response, place, None),)
+        }
         parts: list[str | Program] = []
-        for place, response in zip(plan.places, responses, strict=True):
-            if response is not None and response.parts:
-                parts += [*([" "] if parts else []), placed(response, place, None)]
+        for program in told.values():
+            parts += [*([" "] if parts else []), program]
         rendered = {"output": as_json(Text(parts=tuple(parts)))}
         return Task(task_id=ANSWER, kind=TaskKind.COMPUTE, bindings=rendered, dependencies=every)
     done = tuple(name for name in every if name in plan.writes)
