@@ -76,7 +76,7 @@ class Pass:
         return sum(each.tokens for each in self.done)
 
     async def run(self, requests: Sequence[BedRequest], *, asked: Sequence[BedRequest] = ()) -> None:
-        """Go through requests in order, learning on the way; then through `asked`, learning nothing more."""
+        """Go through requests in order, learning on the way. With `asked`, learn once at the end, and then ask those."""
         server = ScriptedModelServer(responder=self.bed.responder())
         url = await server.start()
         began = time.monotonic()
@@ -100,8 +100,10 @@ class Pass:
             await _register(operator, self.bed)
             for start in range(0, len(requests), LEARN_EVERY):
                 await self._batch(client, state, requests[start : start + LEARN_EVERY])
-                if self.profile is not None:
+                if self.profile is not None and not asked:
                     await self._learn(operator)
+            if asked:
+                await self._learn(operator)
             for start in range(0, len(asked), LEARN_EVERY):
                 await self._batch(client, state, asked[start : start + LEARN_EVERY])
 
