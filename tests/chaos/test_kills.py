@@ -30,8 +30,8 @@ from evolvent.storage.database import Databases
 from evolvent.storage.ledger import Ledger
 from evolvent.storage.runs import RunStore
 
-REQUESTS_WANTED = int(os.environ.get("EVOLVENT_CHAOS_REQUESTS", "240"))
-KILLS_WANTED = int(os.environ.get("EVOLVENT_CHAOS_KILLS", "24"))
+REQUESTS_WANTED = int(os.environ.get("EVOLVENT_CHAOS_REQUESTS", "200"))
+KILLS_WANTED = int(os.environ.get("EVOLVENT_CHAOS_KILLS", "20"))
 SEED = int(os.environ.get("EVOLVENT_CHAOS_SEED", "7"))
 KINDS = ("say something plain", "read two things", "post a note", "pay the bill")
 SETTINGS = {
