@@ -22,7 +22,8 @@ def first_event(parts: RunParts, run_id: str, met: Met, route: Route, subject: s
     workflow = route.workflow or single_agent(chosen)
     agents = route.agents or ({chosen: route.spec} if route.spec else {})
     usual = parts.settings.workflow_timeout_seconds
-    timeout = request.timeout_seconds or (route.workflow.timeout_seconds if route.workflow else usual)
+    own = route.workflow if not route.decision.prefetched else None
+    timeout = request.timeout_seconds or (own.timeout_seconds if own else usual)
     offered = {tool.name: tool for spec in agents.values() for tool in parts.tools.offered_to(spec, goal)}
     offered |= {name: spec for name, spec in parts.catalog().items() if name in workflow.tools}
     return WorkflowStarted(

@@ -1,6 +1,7 @@
 """The rows of automations: their versions, the small talk beside them, and a counter of changes.
 
-Owns the tables automation_versions, small_talk and automation_revision (definitions); `automations.py` works on them.
+Owns the tables automation_versions, small_talk, read_chains and automation_revision (definitions); other modules work
+on them.
 """
 
 from __future__ import annotations
@@ -50,6 +51,15 @@ class SmallTalkRow(DefinitionsRow, table=True):
     goal: str = Field(primary_key=True)
     agent_id: str = Field(primary_key=True)
     templates: str = Field(default="[]", sa_type=LONG)
+
+
+class ReadChainsRow(DefinitionsRow, table=True):
+    """The reads that the runs of a scope begin with."""
+
+    __tablename__ = "read_chains"
+    goal: str = Field(primary_key=True)
+    agent_id: str = Field(primary_key=True)
+    document: str = Field(sa_type=LONG)
 
 
 class AutomationRevisionRow(DefinitionsRow, table=True):

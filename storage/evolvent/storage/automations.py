@@ -14,23 +14,23 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 from pydantic_core import from_json
-from sqlalchemy import func, text
+from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from evolvent.events.clock import Clock
 from evolvent.events.errors import NotFound
 from evolvent.events.language.learning.automation import Automation
+from evolvent.storage.automation_changes import raise_revision, read_revision
 from evolvent.storage.automation_rows import AutomationRow, SmallTalkRow
+from evolvent.storage.chains import ChainStore
 from evolvent.storage.database import Database
 from evolvent.storage.errors import CorruptRecord
 from evolvent.storage.run_parts import json_text
-from evolvent.storage.statements import Statement
 from evolvent.storage.versions import NewVersion, Receipt, add_receipt, add_version
 
 Status = Literal["proposed", "verified", "shadow", "canary", "live", "disabled", "rolled_back", "retired"]
 STATUSES: tuple[str, ...] = get_args(Status)
-_REVISION = "automations"
 UNLEARNT = "unlearn"
 """Who takes out of service what stands on runs that shall not be learnt from."""
 _COUNTS = frozenset({"version", "principals", "sessions", "agreement", "expected_tokens_saved"})
@@ -51,19 +51,13 @@ class StoredAutomation:
     receipts: tuple[dict[str, Any], ...]
 
 
-_RAISE = text(
-    "INSERT INTO automation_revision (name, revision) VALUES (:name, 1)"
-    " ON CONFLICT (name) DO UPDATE SET revision = automation_revision.revision + 1"
-)
-_READ = Statement("SELECT revision FROM automation_revision WHERE name = :name")
-
-
 class AutomationStore:
     """Puts, finds and decides about automations."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self.chains = ChainStore(database)
 
     async def put(
         self,
@@ -78,7 +72,7 @@ class AutomationStore:
         now = self._clock.now()
 
         async def work(session: AsyncSession) -> StoredAutomation:
-            await _raise_revision(session)
+            await raise_revision(session)
             newest = await _newest(session, automation.automation_id)
             if newest is not None and newest.content_hash == automation.content_hash and not _is_unlearnt(newest):
                 return _stored(newest)
@@ -162,7 +156,7 @@ class AutomationStore:
         now = self._clock.now()
 
         async def work(session: AsyncSession) -> StoredAutomation:
-            await _raise_revision(session)
+            await raise_revision(session)
             row = await _existing(session, automation_id, version)
             if status == "live" and row.status != "live":
                 await _retire_live(session, automation_id, by=by, now=now, successor=version)
@@ -180,7 +174,7 @@ class AutomationStore:
             row = await session.get(SmallTalkRow, (goal, agent_id))
             if row is not None and row.templates == document:
                 return
-            await _raise_revision(session)
+            await raise_revision(session)
             await session.merge(SmallTalkRow(goal=goal, agent_id=agent_id, templates=document))
 
         await self._database.write(work)
@@ -194,12 +188,7 @@ class AutomationStore:
 
     async def revision(self) -> int:
         """Return a number that grows with every change; cheap enough to ask for each second."""
-        rows = await self._database.look_up(lambda conn: _READ.rows(conn, {"name": _REVISION}))
-        return int(rows[0][0]) if rows else 0
-
-
-async def _raise_revision(session: AsyncSession) -> None:
-    await (await session.connection()).execute(_RAISE, {"name": _REVISION})
+        return await read_revision(self._database)
 
 
 async def _newest(session: AsyncSession, automation_id: str) -> AutomationRow | None:

@@ -60,3 +60,7 @@ class LiveAutomations:
     async def small_talk(self) -> list[dict[str, Any]]:
         """Return the templates of small talk of every scope."""
         return list(await self._store.small_talk())
+
+    async def chains(self) -> list[dict[str, Any]]:
+        """Return the reads that the runs of every scope begin with."""
+        return list(await self._store.chains.all())

@@ -174,7 +174,8 @@ class Progress(PipelineSteps):
             return
         if status is TaskStatus.FAILED:
             self._failed.append(task_id)
-            if self._hand_over(error.message if error else ""):
+            # An agent that began with all that is known and failed: another would begin with no more.
+            if not task.task.is_primed and self._hand_over(error.message if error else ""):
                 return
         self._todo.append(lambda: self._skip_dependents(task_id))
 

@@ -74,7 +74,8 @@ def opening(state: RunState, task: TaskState) -> str:
     parts = [told.instructions, message]
     if told.context:
         parts.append("Context: " + json.dumps(dict(told.context), ensure_ascii=False, sort_keys=True))
-    parts += [f"Output of {name}: {as_text(value)}" for name, value in told.inputs.items()]
+    if not task.task.is_primed:  # which finds the results of what it depends on among its own calls
+        parts += [f"Output of {name}: {as_text(value)}" for name, value in told.inputs.items()]
     if task.item_of is not None:
         parts.append(f"Item: {as_text(scope.item)}")
     return "\n\n".join(part for part in parts if part)

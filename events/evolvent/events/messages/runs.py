@@ -155,6 +155,8 @@ class RoutingDecision(BaseModel):
     """Why no automation serves it although there are some: one of a few words; `reason` says it in full."""
     match_seconds: float | None = None
     """How long it took to find that out."""
+    prefetched: int = 0
+    """Reads that are made before its agent is asked, for runs like it always began with them."""
 
 
 class RunEvent(Envelope):

@@ -21,6 +21,7 @@ from evolvent.events.language.agents import AgentSpec
 from evolvent.events.language.learning.automation import Automation, needs_confirmation
 from evolvent.events.language.learning.library import Library
 from evolvent.events.language.learning.matching import Abstained
+from evolvent.events.language.learning.prefetching import Chains, parse_chains, prefetch, usable
 from evolvent.events.language.learning.templates import Template, parse_template
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.requests import Request
@@ -42,6 +43,7 @@ class _Stock:
     revision: int = -1
     automations: Mapping[Key, tuple[str, Automation]] = field(default_factory=dict)
     library: Library = field(default_factory=lambda: Library.of(()))
+    chains: Mapping[tuple[str, str], Chains] = field(default_factory=dict)
 
 
 class LearntAutomations:
@@ -50,13 +52,17 @@ class LearntAutomations:
     Args:
         source: what is live.
         tools_of: the tools that an agent is offered for a goal, as they are now.
+        prefetches: whether reads may be made before an agent is asked.
         serves_unlooked: whether requests may be served that write although some word of them is looked at by nothing.
     """
 
-    def __init__(self, source: LiveAutomations, tools_of: ToolsOf, *, serves_unlooked: bool = False) -> None:
+    def __init__(
+        self, source: LiveAutomations, tools_of: ToolsOf, *, serves_unlooked: bool = False, prefetches: bool = True
+    ) -> None:
         self._source = source
         self._tools_of = tools_of
         self._serves_unlooked = serves_unlooked
+        self._prefetches = prefetches
         self._stock = _Stock()
         self._refreshing = asyncio.Lock()
         self._complained: set[str] = set()
@@ -73,6 +79,14 @@ class LearntAutomations:
         except Exception as error:  # noqa: BLE001  # the agent serves, whatever is wrong with what was learnt
             self._complain("a request could not be looked up", error)
             return None
+
+    async def with_reads(self, request: Request, goal: str, route: Route) -> Route:
+        """Return the route to an agent with the reads before it that the agent is known to begin with."""
+        try:
+            return self._with_reads(request, goal, route)
+        except Exception as error:  # noqa: BLE001  # the agent reads by itself
+            self._complain("reads could not be planned", error)
+            return route
 
     async def refresh(self) -> None:
         """Read what has changed, if anything has, and make the library anew beside the work."""
@@ -104,6 +118,20 @@ class LearntAutomations:
         decision = RoutingDecision(served_by=ServedBy.AUTOMATION, chosen=name, reason=reason, automations=labels)
         return Route(decision, workflow=found.workflow, agents={agent.agent_id: agent}, params=found.params)
 
+    def _with_reads(self, request: Request, goal: str, route: Route) -> Route:
+        agent = route.spec
+        if not self._prefetches or agent is None or route.workflow is not None or route.error is not None:
+            return route
+        chains = self._stock.chains.get((goal, agent.agent_id))
+        if chains is None:
+            return route
+        tools = {spec.name: spec for spec in self._tools_of(agent, goal)}
+        workflow = prefetch(usable(chains, tools), request.message)
+        if workflow is None:
+            return route
+        decision = route.decision.model_copy(update={"prefetched": len(workflow.tasks) - 1})
+        return Route(decision, spec=agent, workflow=workflow, agents={agent.agent_id: agent})
+
     async def _refresh(self) -> None:
         before = self._stock
         revision = await self._source.revision()
@@ -114,10 +142,21 @@ class LearntAutomations:
         documents = await self._source.documents(keys.keys() - kept.keys())
         small_talk = await self._source.small_talk()
         automations, library, broken = await asyncio.to_thread(_made, kept, keys, documents, small_talk)
-        self._stock = _Stock(revision, automations, library)
+        self._stock = _Stock(revision, automations, library, self._chains_of(await self._source.chains()))
         for what, error in broken:
             self._complain(what, error)
         _log.info("library", revision=revision, automations=len(automations), templates=library.index.size)
+
+    def _chains_of(self, documents: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Chains]:
+        found: dict[tuple[str, str], Chains] = {}
+        for document in documents:
+            try:
+                chains = parse_chains(document)
+            except ValidationError as error:
+                self._complain("the reads that runs begin with cannot be read", error)
+            else:
+                found[chains.scope] = chains
+        return found
 
     def _complain(self, what: str, error: Exception) -> None:
         """Say it once: what is broken stays so, and is met at every request."""
