@@ -140,4 +140,5 @@ async def test_what_comes_with_the_platform_is_stored_once_and_gives_way_to_an_o
 
 async def test_the_engine_is_counted_from_the_records(catalog: WorkflowCatalog) -> None:
     found = EngineMetrics.decode(await call(catalog, "workflows.engine", WorkflowQuery(name="x")))
-    assert found == EngineMetrics()
+    assert found.resource_usage.memory_megabytes > 1
+    assert found == EngineMetrics(resource_usage=found.resource_usage)

@@ -185,6 +185,13 @@ class RecentRun(Message):
     started_at: datetime | None = None
 
 
+class ResourceUsage(Message):
+    """What the process that answers uses."""
+
+    memory_megabytes: float = 0.0
+    cpu_seconds: float = 0.0
+
+
 class EngineMetrics(Message):
     """What orchestrator.workflows.engine gives, from the records, which may lag by milliseconds."""
 
@@ -194,4 +201,5 @@ class EngineMetrics(Message):
     failed_workflows: int = 0
     cancelled_workflows: int = 0
     agent_load: tuple[AgentLoad, ...] = ()
+    resource_usage: ResourceUsage = ResourceUsage()
     performance_metrics: tuple[RecentRun, ...] = ()

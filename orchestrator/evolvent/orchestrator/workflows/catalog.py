@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
 from evolvent.events.bus import Call
 from evolvent.events.errors import EvolventError, NotFound
 from evolvent.events.language.lint import lint
@@ -31,6 +33,7 @@ from evolvent.events.messages.workflow_calls import (
     PutReply,
     PutWorkflow,
     RecentRun,
+    ResourceUsage,
     RollBackWorkflow,
     VersionList,
     VersionRow,
@@ -173,6 +176,7 @@ class WorkflowCatalog:
             failed_workflows=counts.get("failed", 0),
             cancelled_workflows=counts.get("cancelled", 0),
             agent_load=tuple(AgentLoad(agent_id=name, tasks=n) for name, n in sorted(load.items())),
+            resource_usage=_used(),
             performance_metrics=tuple(
                 RecentRun(
                     run_id=run.run_id,
@@ -262,4 +266,12 @@ def _version(stored: StoredWorkflow) -> VersionRow:
         note=stored.note,
         created_by=stored.created_by,
         created_at=stored.created_at,
+    )
+
+
+def _used() -> ResourceUsage:
+    process = psutil.Process()
+    times = process.cpu_times()
+    return ResourceUsage(
+        memory_megabytes=round(process.memory_info().rss / 1e6, 1), cpu_seconds=round(times.user + times.system, 2)
     )
