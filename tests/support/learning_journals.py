@@ -55,6 +55,7 @@ def journal(
     deoptimized: bool = False,
     mode: Mode = Mode.LIVE,
     tokens: int = 900,
+    prefetched: int = 0,
 ) -> list[RunEvent]:
     """The events of a run that did what a trace says."""
     own = run_id(trace)
@@ -68,7 +69,9 @@ def journal(
         request=Request(message=trace.message, user_id=trace.user_id, session_id=trace.session_id),
         principal=trace.principal,
         mode=mode,
-        routing=RoutingDecision(served_by=served, chosen="x", reason="test", automations=automations),
+        routing=RoutingDecision(
+            served_by=served, chosen="x", reason="test", automations=automations, prefetched=prefetched
+        ),
     )
     events: list[RunEvent] = [first]
     if deoptimized:

@@ -17,12 +17,14 @@ class RunLesson:
     """A finished run as the learner takes it.
 
     `teaches` is False where its trace must not support anything: an automation did the work, and nobody complained.
+    `prefetched` reads were made before its agent was asked.
     """
 
     trace: Trace
     automations: tuple[tuple[str, int], ...] = ()
     is_deoptimized: bool = False
     teaches: bool = True
+    prefetched: int = 0
 
 
 def lesson_of(run_id: str, events: Sequence[tuple[int, AnyRunEvent]], *, is_disputed: bool) -> RunLesson | None:
@@ -38,7 +40,8 @@ def lesson_of(run_id: str, events: Sequence[tuple[int, AnyRunEvent]], *, is_disp
         return None
     handed_over = any(event.type == "deoptimized" for _, event in events)
     automations = tuple(parse_versions(state.started.routing.automations))
-    return RunLesson(trace, automations, handed_over, not automations or handed_over or is_disputed)
+    teaches = not automations or handed_over or is_disputed
+    return RunLesson(trace, automations, handed_over, teaches, state.started.routing.prefetched)
 
 
 def servings_of(lesson: RunLesson, usual_tokens: Mapping[tuple[str, int], int]) -> list[Serving]:

@@ -213,6 +213,16 @@ def test_the_takeover_agent_goes_on_with_the_reads_that_were_made() -> None:
     assert run.events[-1].answer == "read agent"  # type: ignore[attr-defined]
 
 
+def test_an_agent_that_began_with_all_that_is_known_and_failed_is_followed_by_no_other() -> None:
+    workflow = flow(look("a"), ask("answer", "a", is_primed=True), takeover=ask("agent", is_primed=True))
+    run = Simulation(workflow, answer=lambda name, _: failure() if name == "answer" else f"read {name}")
+    assert run.run().status is RunStatus.FAILED
+    assert not [e for e in run.events if isinstance(e, Deoptimized)]
+    messages = conversation(run.state, run.state.tasks["answer"])
+    assert [(m.role, m.content) for m in messages][2:] == [("tool", "read a")]
+    assert "read a" not in (messages[0].content or "")
+
+
 class TestApproval:
     def workflow(self, **policy: Any) -> Workflow:
         gate = Task(task_id="gate", kind=TaskKind.APPROVAL, approval=ApprovalPolicy(prompt="Pay?", **policy))
