@@ -160,7 +160,7 @@ async def test_feedback_by_call_answers_with_the_run_it_was_applied_to(world: Wo
     call = FeedbackCall(feedback_id="f1", principal="alice", text="Shorter")
     replies = [FeedbackReply.decode(await world.call("feedback", call.encode())) for _ in range(2)]
     assert [(r.feedback_id, r.run_id, r.status) for r in replies] == [
-        ("f1", run_id_of(1), "received"),
+        ("f1", run_id_of(1), "noted"),
         ("f1", run_id_of(1), "known"),
     ]
     assert len(await world.store.feedback()) == 1
@@ -319,7 +319,7 @@ async def test_two_improvers_run_each_planned_time_once_though_the_leader_stops(
     assert len({ran.planned_at for ran in told}) == len(told)
     listed = {row.job: row for row in JobList.decode(await world.call("jobs")).jobs}
     assert set(listed) == {
-        *("wake_suspended", "learn", "daily_budgets", "retire_idle_agents", "retention"),
+        *("wake_suspended", "learn", "improve", "daily_budgets", "retire_idle_agents", "retention"),
         *("failure_patterns", "analytics", "forecasts", "prewarm_agents"),
     }
     assert listed["wake_suspended"].last_ok

@@ -33,14 +33,16 @@ async def test_the_last_word_of_each_principal_counts(databases: Databases) -> N
     assert "r2" not in found
 
 
-async def test_who_wishes_that_a_run_had_gone_otherwise_disputes_it(databases: Databases) -> None:  # noqa: F811
+async def test_who_says_that_a_run_went_wrong_disputes_it_and_who_wishes_does_not(databases: Databases) -> None:  # noqa: F811
     store, rows = ImprovementStore(databases.records), SignatureRows(databases.records)
     await store.put_feedback(SAID)
     await store.put_feedback(replace(SAID, feedback_id="f2", run_id="r2", rating=5))
-    await store.put_feedback(replace(SAID, feedback_id="f3", run_id="r3", rating=None))
+    await store.put_feedback(replace(SAID, feedback_id="f3", run_id="r3", rating=None, text="That was wrong"))
+    await store.put_feedback(replace(SAID, feedback_id="f6", run_id="r6", rating=None))
+    await store.put_feedback(replace(SAID, feedback_id="f7", run_id="r7"), may_dispute=False)
     await store.put_outcome(StoredOutcome("r4", "alice", ok=False, note=None, created_at=NOON))
     await store.put_outcome(StoredOutcome("r5", "alice", ok=True, note=None, created_at=NOON))
-    assert await store.disputed(["r1", "r2", "r3", "r4", "r5", "r6"]) == {"r1", "r3", "r4"}
+    assert await store.disputed(["r1", "r2", "r3", "r4", "r5", "r6", "r7"]) == {"r1", "r3", "r4"}
     assert await rows.disputes(10) == ["r1", "r3", "r4"]
 
 

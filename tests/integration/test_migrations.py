@@ -23,6 +23,7 @@ from evolvent.storage import (  # noqa: F401  # every row class of the three fam
     run_rows,
     schedules,
     signature_rows,
+    unlearnt_runs,
     versions,
     workflows,
 )

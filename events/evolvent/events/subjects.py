@@ -5,7 +5,7 @@ evolvent.commands.<verb>.<run_id|_>      evolvent.events.<event_type>
 evolvent.dead.<stream>                   evolvent.ask.<goal>
 evolvent.stream.<run_id>                 evolvent.nudge.<run_id>
 evolvent.<service>.<endpoint>            evolvent.<service>.<instance>.<endpoint>
-evolvent.improvement.schedules.<verb>
+evolvent.improvement.schedules.<verb>    evolvent.improvement.opinions.<verb>
 
 Requests, commands, questions and what is said of schedules arrive with one token more when a client sent them: its
 name, which the server adds (`principal.py`).
@@ -29,6 +29,7 @@ ALL_DEAD = "evolvent.dead.>"
 ALL_ASK = "evolvent.ask.>"
 ALL_NUDGES = "evolvent.nudge.*"
 ALL_SCHEDULES = "evolvent.improvement.schedules.>"
+ALL_OPINIONS = "evolvent.improvement.opinions.>"
 LAST_RUN = "_"
 SIGNED = (
     "evolvent.requests.*.*",
@@ -37,6 +38,7 @@ SIGNED = (
     "evolvent.commands.outcome.*",
     "evolvent.ask.*",
     "evolvent.improvement.schedules.*",
+    "evolvent.improvement.opinions.*",
 )
 """What a client may publish; on its way to the services the server adds the client's name as the last token."""
 RUN_NAMESPACE = uuid.UUID("6f1c7c5e-2f0b-5d3e-9a55-3d8d3a1f7e10")
@@ -162,6 +164,16 @@ def schedules(verb: str) -> str:
 
 def parse_schedules(subject: str) -> str:
     """Return the verb of what is said about schedules."""
+    return token(subject.split(".")[3])
+
+
+def opinions(verb: str) -> str:
+    """Where the speaker asks of their feedback."""
+    return f"evolvent.improvement.opinions.{token(verb)}"
+
+
+def parse_opinions(subject: str) -> str:
+    """Return the verb of what is asked of feedback."""
     return token(subject.split(".")[3])
 
 

@@ -17,6 +17,11 @@ from evolvent.storage.improvements import StoredFeedback
 _NAMESPACE = uuid.UUID("2b0a4d52-9a7e-5c34-8c55-0d9b2f6f4e77")
 
 
+def own_id(principal: str, feedback_id: str) -> str:
+    """Return the id under which feedback is stored that brought one of its own: nobody can take another's."""
+    return str(uuid.uuid5(_NAMESPACE, f"{principal}:{feedback_id}"))
+
+
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """Feedback as it came: `run` is a run_id, or `_` for the last run of whoever speaks."""
@@ -43,10 +48,11 @@ def opinion_of_command(delivery: Delivery) -> Opinion:
     """
     _, run = parse_command(delivery.subject)
     said = Feedback.decode(delivery.data or b"{}")
+    principal = principal_of(delivery.subject)
     return Opinion(
-        feedback_id=command_id(delivery),
+        feedback_id=own_id(principal, said.feedback_id) if said.feedback_id else command_id(delivery),
         run=run,
-        principal=principal_of(delivery.subject),
+        principal=principal,
         user_id=said.user_id,
         text=said.text,
         rating=said.rating,
@@ -96,7 +102,8 @@ def received(opinion: Opinion, run_id: str, *, source: str, now: datetime) -> Fe
     )
 
 
-def answer(opinion: Opinion, run_id: str, *, is_new: bool) -> FeedbackReply:
-    """Return what the user is told."""
-    status = "received" if is_new else "known"
-    return FeedbackReply(feedback_id=opinion.feedback_id, run_id=run_id, status=status)
+def answer(opinion: Opinion, run_id: str, came: StoredFeedback | None) -> FeedbackReply:
+    """Return what the user is told; what was stored before came of nothing new."""
+    if came is None:
+        return FeedbackReply(feedback_id=opinion.feedback_id, run_id=run_id, status="known")
+    return FeedbackReply(feedback_id=opinion.feedback_id, run_id=run_id, status=came.status, detail=came.detail)

@@ -28,28 +28,33 @@ from evolvent.events.messages.calls import (
 from evolvent.events.messages.commands import Outcome
 from evolvent.events.messages.platform import SchedulerRan
 from evolvent.events.nats_bus import NatsBus
-from evolvent.events.principal import principal_of
+from evolvent.events.principal import principal_of, speaks_for
 from evolvent.events.service import Consume, Endpoint, Service
 from evolvent.events.streams import COMMANDS, durables
 from evolvent.events.subjects import LAST_RUN, Verb, parse_command
 from evolvent.improvement.daily_budgets import DailyBudgets
 from evolvent.improvement.feedback import Opinion, answer, opinion_of_call, opinion_of_command, received, stored
+from evolvent.improvement.feedback_effects import FeedbackEffects
 from evolvent.improvement.housekeeping import IdleAgents, Retention
 from evolvent.improvement.insight_desk import InsightDesk
 from evolvent.improvement.insights import InsightJobs
 from evolvent.improvement.learning import Learner, Tools
 from evolvent.improvement.learning_desk import LearningDesk
+from evolvent.improvement.opinion_desk import OpinionDesk
 from evolvent.improvement.planned_times import Daily, Every
+from evolvent.improvement.prompt_proposals import Scrub
 from evolvent.improvement.schedule import Job, Ran, Schedule
 from evolvent.improvement.schedule_desk import ScheduleDesk
 from evolvent.improvement.settings import ImprovementSettings
 from evolvent.improvement.timetable import Timetable
+from evolvent.improvement.unlearning import Unlearner
+from evolvent.improvement.version_desk import VersionDesk
 from evolvent.improvement.waking import Waker
 from evolvent.storage.agents import AgentStore
 from evolvent.storage.archive import Archive
 from evolvent.storage.automations import AutomationStore
 from evolvent.storage.database import Database
-from evolvent.storage.improvements import ImprovementStore, StoredOutcome
+from evolvent.storage.improvements import ImprovementStore, StoredFeedback, StoredOutcome
 from evolvent.storage.jobs import JobStore
 from evolvent.storage.runs import RunStore
 from evolvent.storage.schedules import ScheduleStore
@@ -69,6 +74,7 @@ class ImprovementOrchestrator(Service):
         settings: how it works.
         clock: time and identity.
         tools: the tools as they are now, by name; None leaves out the checks against them.
+        scrub: takes secrets out of text; without it no agent is asked to improve another's prompt.
     """
 
     name: ClassVar[str] = "improvement"
@@ -83,14 +89,20 @@ class ImprovementOrchestrator(Service):
         *,
         clock: Clock | None = None,
         tools: Tools = lambda: None,
+        scrub: Scrub | None = None,
     ) -> None:
         super().__init__(bus, clock=clock)
         self._settings = settings
+        self._opinions = OpinionDesk(records)
         self._runs = RunStore(records)
         self._improvements = ImprovementStore(records)
         automations = AutomationStore(definitions, self.clock)
         self._learner = Learner(records, automations, settings, clock=self.clock, emit=self.emit, tools=tools)
         self._learning = LearningDesk(records, automations, self._learner, clock=self.clock, emit=self.emit)
+        databases = (records, definitions)
+        self._effects = self._effects_of(bus, databases, scrub if settings.enabled else None)
+        self._versions = VersionDesk(*databases, clock=self.clock, emit=self.emit)
+        self._unlearner = Unlearner(databases, self._learner, clock=self.clock, emit=self.emit)
         self._insights = InsightJobs(
             *(bus, records, definitions),
             settings=settings.insights,
@@ -128,6 +140,10 @@ class ImprovementOrchestrator(Service):
             clock=self.clock,
         )
 
+    def _effects_of(self, bus: NatsBus, databases: tuple[Database, Database], scrub: Scrub | None) -> FeedbackEffects:
+        most = self._settings.proposals_per_day
+        return FeedbackEffects(bus, databases, clock=self.clock, emit=self.emit, scrub=scrub, most_a_day=most)
+
     @property
     def is_leading(self) -> bool:
         """Say whether this instance keeps the schedule at this moment."""
@@ -141,6 +157,8 @@ class ImprovementOrchestrator(Service):
             "feedback": self._take_feedback,
             **self._learning.endpoints(),
             **self._findings.endpoints(),
+            **self._versions.endpoints(),
+            "unlearn": self._unlearner.answer,
         }
 
     def consumers(self) -> Sequence[Consume]:
@@ -152,6 +170,7 @@ class ImprovementOrchestrator(Service):
         """Answer for users' schedules, and stand for the leader who keeps all of them."""
         host = await self.host("evolvent-schedules", "keeps users' schedules")
         await host.add("schedules", subjects.ALL_SCHEDULES, self._desk.answer, queue=self.name)
+        await host.add("opinions", subjects.ALL_OPINIONS, self._opinions.answer, queue=self.name)
         await self._leadership.start()
 
     async def on_stop(self) -> None:
@@ -187,6 +206,12 @@ class ImprovementOrchestrator(Service):
                 self._learner.learn_all,
                 "Learns from finished runs, and turns what comes again into automations.",
             ),
+            Job(
+                "improve",
+                Every(settings.improve_every_seconds),
+                self._effects.turn,
+                "Goes on with feedback that is not done with, and takes up what improvers propose.",
+            ),
             *self._insights.jobs(),
             Job(
                 "daily_budgets", Daily(0, 0, 5), budgets.turn, "Resumes what waited for a new budget; sums up the day."
@@ -219,8 +244,7 @@ class ImprovementOrchestrator(Service):
         run_id = await self._run_of(opinion.run, opinion.principal, opinion.user_id)
         if run_id is None:
             raise NotFound(_no_run(opinion.run, opinion.principal))
-        is_new = await self._keep(opinion, run_id)
-        return answer(opinion, run_id, is_new=is_new).encode()
+        return answer(opinion, run_id, await self._keep(opinion, run_id)).encode()
 
     async def _judge(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -244,12 +268,18 @@ class ImprovementOrchestrator(Service):
             StoredOutcome(run_id or run, principal, said.ok, said.note, delivery.stored_at)
         )
 
-    async def _keep(self, opinion: Opinion, run_id: str | None) -> bool:
-        """Store feedback, and tell of it where it has a run; both may be repeated."""
-        is_new = await self._improvements.put_feedback(stored(opinion, run_id))
+    async def _keep(self, opinion: Opinion, run_id: str | None) -> StoredFeedback | None:
+        """Store feedback, tell of it where it has a run, and do what it asks for; all may be repeated.
+
+        Returns what came of it; None where it was stored before and nothing was left to be done.
+        """
+        owner = await self._runs.principal_of(run_id) if run_id is not None else None
+        may_dispute = owner is not None and speaks_for(opinion.principal, owner)
+        is_new = await self._improvements.put_feedback(stored(opinion, run_id), may_dispute=may_dispute)
         if run_id is not None:
             await self.emit(received(opinion, run_id, source=self.instance, now=self.clock.now()))
-        return is_new
+        (kept,) = await self._improvements.feedback(feedback_id=opinion.feedback_id)
+        return await self._effects.act(kept) if is_new or kept.status == "received" else None
 
     async def _run_or_retry(self, delivery: Delivery, run: str, user_id: str | None) -> str | None:
         """Return the run that is meant, or None when waiting for it has been long enough.

@@ -1,7 +1,7 @@
 """The learner: reads what finished, and looks at what that changed. Off, or crashed, it is only not there.
 
     finished runs, disputes ──RunReader──▶ signatures (SQL) ──Proposer──▶ automations (SQL), events
-                                                └──▶ small talk of each scope
+                                                └──▶ small talk of each scope, and the reads that its runs begin with
 
 One reads at a time in a process; of several processes the slower one starts anew where the faster one stands.
 Shown in use by tests/integration/test_learner.py.
@@ -54,6 +54,7 @@ class Learner:
         self._memory = SignatureMemory(self._rows, most_examples=settings.cache_examples)
         self._reader = RunReader(records, automations, self._memory, batch=settings.learn_batch)
         self._proposer = Proposer(records, automations, self._memory, settings, clock=clock, emit=emit)
+        self._clock = clock
         self._turn = asyncio.Lock()
 
     async def learn_all(self, _planned_at: datetime) -> str:
@@ -68,15 +69,23 @@ class Learner:
                 return in_words(total)
             _log.info("learning goes on", runs=total.runs, proposed=total.proposed, live=total.live)
 
-    async def learn(self) -> LearnReply:
-        """Learn from the next batch, and look at what changed; `more` says that there may be another."""
+    async def learn_again(self, scopes: Iterable[tuple[str, str]]) -> None:
+        """Learn what is left where something was forgotten."""
+        if (await self.learn(scopes)).more:
+            await self.learn_all(self._clock.now())
+
+    async def learn(self, scopes: Iterable[tuple[str, str]] = ()) -> LearnReply:
+        """Learn from the next batch, and look at what changed; `more` says that there may be another.
+
+        The small talk and first reads of `scopes` are looked at in any case.
+        """
         if not self._settings.enabled:
             return LearnReply(is_off=True)
         async with self._turn:
             batch = await self._reader.read()
             # Without a batch the memory still stands at the last commit: what another process left is looked at.
             looked = await self._proposer.look(self._tools())
-            await self._learn_small_talk(looked.scopes)
+            await self._learn_small_talk({*looked.scopes, *scopes})
         return _reply(batch, looked)
 
     async def _learn_small_talk(self, scopes: Iterable[tuple[str, str]]) -> None:

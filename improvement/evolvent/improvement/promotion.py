@@ -19,6 +19,8 @@ FEW = 6
 """Up to so many runs each one more may be the one that was missing."""
 EVER = timedelta(days=36_500)
 IN_USE = frozenset({"verified", "shadow", "canary", "live"})
+FEEDBACK = "feedback"
+"""Who takes an automation out of service because of what a user said."""
 _READS = frozenset({Effect.PURE, Effect.READ})
 _REPEATABLE = _READS | {Effect.IDEMPOTENT, Effect.KEYED}
 
@@ -44,7 +46,7 @@ def why_not_alone(automation: Automation, settings: ImprovementSettings) -> str 
         if effect is Effect.IRREVERSIBLE:
             return "What it does cannot be undone, so a person has to approve it."
         return f"It is {effect.value}, and learning.auto_promote is `{settings.auto_promote}`."
-    if automation.needs_confirmation:
+    if automation.needs_confirmation and not settings.ignores_words:
         ignored = ", ".join(automation.ignored_slots)
         return f"It writes although nothing looks at {ignored} of the request, so a person has to approve it."
     return None

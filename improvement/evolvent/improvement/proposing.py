@@ -22,6 +22,7 @@ from evolvent.events.messages.platform import PlatformEvent
 from evolvent.improvement.learning_events import created, discovered, promoted, proposed, rolled_back
 from evolvent.improvement.promotion import (
     EVER,
+    FEEDBACK,
     IN_USE,
     agreement_in_service,
     is_worth_trying,
@@ -32,12 +33,15 @@ from evolvent.improvement.promotion import (
 )
 from evolvent.improvement.settings import ImprovementSettings
 from evolvent.improvement.signature_memory import SignatureMemory
-from evolvent.storage.automations import AutomationStore, StoredAutomation
+from evolvent.storage.automations import UNLEARNT, AutomationStore, StoredAutomation
 from evolvent.storage.database import Database
 from evolvent.storage.journals import JournalStore
 from evolvent.storage.signatures import KnownSignature, SignatureRows
+from evolvent.storage.unlearnt_runs import UnlearntRuns
 
 LEARNER = "learner"
+_NOBODY = frozenset({LEARNER, FEEDBACK, UNLEARNT})
+"""Who takes out of service without having looked at what comes after: that is judged as any other."""
 _FEW_RUNS = 6
 _MOST_STUDIES = 500
 Tools = Mapping[str, ToolSpec]
@@ -71,11 +75,13 @@ class Proposer:
         emit: Emit,
     ) -> None:
         self._rows = SignatureRows(records)
+        self._unlearnt = UnlearntRuns(records)
         self._journals = JournalStore(records)
         self._automations = automations
         self._memory = memory
         self._settings = settings
         self._rules = rules_of(settings)
+        self._rules_once_nominated = replace(self._rules, window=EVER)
         self._rules_in_service = replace(self._rules, window=EVER, min_agreement=0.0)
         self._studies: Memory = {}
         self._clock = clock
@@ -150,7 +156,9 @@ class Proposer:
     async def _support(self, known: KnownSignature, current: StoredAutomation | None) -> Support | NotLearnt:
         store, now = self._memory.store, self._clock.now()
         if current is None:
-            return nominate(store, known.signature, self._rules, now=now)
+            # What was nominated once came often enough in its time; now it only has to have enough runs.
+            rules = self._rules_once_nominated if known.is_nominated else self._rules
+            return nominate(store, known.signature, rules, now=now)
         # What serves gets no new support by that: it is judged by all its runs, and its own count for it.
         support = nominate(store, known.signature, self._rules_in_service, now=now)
         if isinstance(support, NotLearnt):
@@ -171,7 +179,8 @@ class Proposer:
         now = self._clock.now()
         in_service = {name for name, each in trying.items() if await self._current(each) is not None}
         found: dict[str, Proposal | NotLearnt] = {}
-        for names, rules in ((in_service, self._rules_in_service), (trying.keys() - in_service, self._rules)):
+        others = trying.keys() - in_service
+        for names, rules in ((in_service, self._rules_in_service), (others, self._rules_once_nominated)):
             if names:
                 more = await asyncio.to_thread(
                     propose_all, store, names, rules, now=now, tools=tools, memory=self._studies
@@ -202,6 +211,8 @@ class Proposer:
         automation = proposal.automation.model_copy(
             update={"expected_tokens_saved": await self._journals.mean_tokens(proposal.automation.run_ids)}
         )
+        if unlearnt := await self._unlearnt.among(automation.run_ids):
+            return await self._refuse(known, f"{len(unlearnt)} of its runs were unlearnt meanwhile.", None, looked)
         before = await self._automations.versions(automation.automation_id)
         stored = await self._automations.put(automation, status="verified", receipts=[_receipt(proposal)], by=LEARNER)
         automation = stored.automation
@@ -249,7 +260,7 @@ def _tried(known: KnownSignature, tried_with: str) -> KnownSignature:
 
 def _held_back(before: StoredAutomation | None) -> str | None:
     """Return why a new version waits for a person: a person took the one before it out of service."""
-    if before is None or before.status not in ("disabled", "rolled_back") or before.decided_by == LEARNER:
+    if before is None or before.status not in ("disabled", "rolled_back") or before.decided_by in _NOBODY:
         return None
     version = before.automation.version
     return f"{before.decided_by} took version {version} out of service; approve this one if it may serve."

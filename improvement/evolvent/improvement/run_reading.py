@@ -21,6 +21,7 @@ from evolvent.storage.journals import JournalStore, read_events
 from evolvent.storage.run_records import RunRecord
 from evolvent.storage.runs import RunStore
 from evolvent.storage.signatures import Lesson, Serving, SignatureRecord, SignatureRows
+from evolvent.storage.unlearnt_runs import UnlearntRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Batch:
 
 
 @dataclass(slots=True)
-class _Digest:
+class Digest:
+    """What journals say: fresh signatures of what teaches, and the lesson of each run."""
+
     fresh: SignatureStore = field(default_factory=SignatureStore)
     lessons: dict[str, RunLesson] = field(default_factory=dict)
 
@@ -46,6 +49,7 @@ class RunReader:
         self._journals = JournalStore(records)
         self._opinions = ImprovementStore(records)
         self._rows = SignatureRows(records)
+        self._unlearnt = UnlearntRuns(records)
         self._automations = automations
         self._memory = memory
         self._batch = batch
@@ -69,13 +73,15 @@ class RunReader:
     ) -> Batch | None:
         """Return what was taken in, or None where another reader was faster."""
         new = {run.run_id for _, run in finished if _is_telling(run)}
-        wanted = sorted(new | set(disputes))
+        unlearnt = await self._unlearnt.among(new | set(disputes))
+        new -= unlearnt
+        wanted = sorted((new | set(disputes)) - unlearnt)
         disputed = await self._opinions.disputed(wanted)
-        digest = await asyncio.to_thread(_digest, await self._journals.bodies(wanted), disputed)
+        found = await asyncio.to_thread(digest, await self._journals.bodies(wanted), disputed)
         try:
-            records = await self._learn(digest.fresh)
-            servings = await self._servings([digest.lessons[name] for name in sorted(new & digest.lessons.keys())])
-            late = [digest.lessons[name] for name in sorted(set(disputes) & digest.lessons.keys() - new)]
+            records = await self._learn(found.fresh)
+            servings = await self._servings([found.lessons[name] for name in sorted(new & found.lessons.keys())])
+            late = [found.lessons[name] for name in sorted(set(disputes) & found.lessons.keys() - new)]
             wrong = [each for each in await self._servings(late) if each.is_wrong]
             kept = await self._rows.keep(Lesson(commits, position, records, disputes, servings, wrong))
         except BaseException:
@@ -114,14 +120,15 @@ def _is_telling(run: RunRecord) -> bool:
     return run.mode == "live" and (run.tool_calls > 0 or bool(run.routing and run.routing.automations))
 
 
-def _digest(journals: Mapping[str, Sequence[tuple[int, str]]], disputed: frozenset[str]) -> _Digest:
-    digest = _Digest()
+def digest(journals: Mapping[str, Sequence[tuple[int, str]]], disputed: frozenset[str]) -> Digest:
+    """Read journals into signatures, the disputed ones as counter-examples."""
+    found = Digest()
     for run_id, bodies in journals.items():
         events = read_events(bodies)
         lesson = None if events is None else lesson_of(run_id, events, is_disputed=run_id in disputed)
         if lesson is None:
             continue
-        digest.lessons[run_id] = lesson
+        found.lessons[run_id] = lesson
         if lesson.teaches:
-            digest.fresh.add(lesson.trace)
-    return digest
+            found.fresh.add(lesson.trace)
+    return found

@@ -31,6 +31,9 @@ class ImprovementSettings(BaseModel):
     """False switches learning off: nothing is read or learnt. Feedback is still stored and other jobs still run."""
     auto_promote: AutoPromote = "reads"
     """What goes live without a person: `none`; `reads`, what changes nothing; `writes`, also what may be repeated."""
+    may_ignore_words: bool | None = None
+    """Whether requests may be served that write although nothing looks at some word of them, such as a name beside an
+    e-mail address; without a word it is so where `auto_promote` is `writes`."""
     min_support: int = Field(default=3, ge=1)
     """Successful runs that must have done the same before it is worth a look."""
     window_hours: float = Field(default=24.0, gt=0)
@@ -41,12 +44,18 @@ class ImprovementSettings(BaseModel):
     """Share of the runs with the same words that must have done the same."""
     min_precision: float = Field(default=0.9, ge=0, le=1)
     """Share of past runs that must be predicted exactly by what was learnt without them."""
+    prefetch: bool = True
+    """Make the reads that a request's ids prove before its agent is asked, where no automation serves it."""
     learn_every_seconds: int = Field(default=60, ge=1)
     """How often finished runs are learnt from."""
     learn_batch: int = Field(default=200, ge=1, le=5000)
     """Finished runs that one transaction learns from."""
     cache_examples: int = Field(default=20_000, ge=0)
     """Examples that the learner holds in memory, so as not to read them again at each run."""
+    improve_every_seconds: int = Field(default=15, ge=1)
+    """How often feedback that is not done with is looked at: whether an improver has answered."""
+    proposals_per_day: int = Field(default=20, ge=0)
+    """Better prompts of agents that are asked for in 24 hours; each is a request on goal `improvement`."""
     wake_every_seconds: int = Field(default=15, ge=1)
     """How often suspended runs whose time has come are looked for."""
     wake_again_seconds: float = Field(default=300.0, gt=0)
@@ -71,6 +80,11 @@ class ImprovementSettings(BaseModel):
     """What is found out from ended runs: patterns of failures, numbers, forecasts."""
     lock_ttl_seconds: float = Field(default=15.0, gt=0)
     """How long the lease of a silent scheduler lasts; must be the age limit of the lock bucket."""
+
+    @property
+    def ignores_words(self) -> bool:
+        """Whether words that nothing looks at keep no request from being served."""
+        return self.auto_promote == "writes" if self.may_ignore_words is None else self.may_ignore_words
 
     @field_validator("min_principals", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from evolvent.events import subjects
-from evolvent.events.messages import calls, learning_calls, runs, schedules, workflow_calls
+from evolvent.events.messages import calls, learning_calls, opinions, runs, schedules, version_calls, workflow_calls
 from evolvent.events.messages.commands import Answer, Cancel, Feedback, Outcome
 from evolvent.events.messages.platform import PLATFORM_EVENTS
 from evolvent.events.messages.requests import Request
@@ -73,6 +73,14 @@ _CALLS: Mapping[tuple[str, str], tuple[type[BaseModel], type[BaseModel]]] = {
     ("improvement", "automations"): (learning_calls.AutomationsQuery, learning_calls.AutomationList),
     ("improvement", "automation"): (learning_calls.AutomationQuery, learning_calls.AutomationView),
     ("improvement", "decide"): (learning_calls.DecideAutomation, learning_calls.AutomationView),
+    ("improvement", "versions"): (version_calls.VersionsQuery, version_calls.VersionList),
+    ("improvement", "version"): (version_calls.VersionQuery, version_calls.VersionView),
+    ("improvement", "version_diff"): (version_calls.VersionDiffQuery, version_calls.VersionDiff),
+    ("improvement", "roll_back"): (version_calls.RollBackVersion, version_calls.VersionView),
+    ("improvement", "decide_improvement"): (version_calls.DecideImprovement, version_calls.VersionView),
+    ("improvement", "unlearn"): (version_calls.Unlearn, version_calls.Unlearnt),
+    ("improvement", "opinions.list"): (opinions.OpinionsQuery, opinions.OpinionList),
+    ("improvement", "opinions.show"): (opinions.OpinionQuery, opinions.OpinionRow),
     ("improvement", "jobs"): (calls.Empty, calls.JobList),
     ("improvement", "run_job"): (calls.JobQuery, calls.Empty),
     ("improvement", "schedules.add"): (schedules.AddSchedule, schedules.ScheduleRow),

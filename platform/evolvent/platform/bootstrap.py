@@ -32,6 +32,7 @@ from evolvent.orchestrator.routing.automations import LearntAutomations
 from evolvent.orchestrator.routing.router import Sources
 from evolvent.orchestrator.tools import ToolRegistry
 from evolvent.orchestrator.tools.registry import ToolSettings
+from evolvent.orchestrator.tools.scrub import Scrubber
 from evolvent.orchestrator.workflows.catalog import CatalogStores, WorkflowCatalog
 from evolvent.orchestrator.workflows.planner import Planner
 from evolvent.orchestrator.workflows.urgency import Urgency, load_rules
@@ -137,6 +138,7 @@ def _improvement(bus: NatsBus, shared: Shared) -> Service:
         learning,
         clock=shared.clock,
         tools=lambda: None if registry is None else {spec.name: spec for spec in registry.specs()},
+        scrub=Scrubber(shared.settings.secrets()),
     )
 
 
@@ -164,7 +166,8 @@ def _automations(shared: Shared, tools: ToolRegistry) -> LearntAutomations | Non
         return None
     definitions = shared.databases.definitions
     live = LiveAutomations(definitions, AutomationStore(definitions, shared.clock))
-    return LearntAutomations(live, tools.offered_to, serves_unlooked=learning.auto_promote == "writes")
+    unlooked = learning.auto_promote == "writes"
+    return LearntAutomations(live, tools.offered_to, serves_unlooked=unlooked, prefetches=learning.prefetch)
 
 
 def _catalog(bus: NatsBus, shared: Shared, tools: ToolRegistry) -> WorkflowCatalog:

@@ -26,13 +26,14 @@ from evolvent.events.envelope import Message
 from evolvent.events.errors import BusUnavailable
 from evolvent.events.expansion import expand
 from evolvent.events.messages.commands import Answer as Verdict
-from evolvent.events.messages.commands import Cancel, Feedback, Outcome
+from evolvent.events.messages.commands import Cancel, Outcome
 from evolvent.events.messages.runs import AnyRunEvent, Final, WorkflowSuspended
 from evolvent.events.messages.schedules import ScheduleRow
 from evolvent.events.nats_bus import NatsBus
 from evolvent.events.subjects import LAST_RUN, Verb
 from evolvent.platform.asking import Answer, Ask, Step, answer_of, request_of
 from evolvent.platform.client_agents import AgentCalls
+from evolvent.platform.client_feedback import FeedbackCalls
 from evolvent.platform.client_workflows import WorkflowCalls
 from evolvent.platform.connection import read_connection, usual_data_dir
 from evolvent.platform.run_follower import RunFollower
@@ -43,7 +44,7 @@ __all__ = ["Answer", "Ask", "Client", "Step"]
 _PUBLISH_TRIES = 5
 
 
-class Client(WorkflowCalls, AgentCalls):
+class Client(WorkflowCalls, AgentCalls, FeedbackCalls):
     """One connection to a platform. `async with Client.connect() as client:`."""
 
     def __init__(self, url: str, *, name: str = "evolvent-client") -> None:
@@ -168,12 +169,6 @@ class Client(WorkflowCalls, AgentCalls):
     async def cancel(self, run_id: str = LAST_RUN, *, reason: str | None = None, user_id: str | None = None) -> None:
         """Ask that a run stop; by default the user's last one. It ends when its owner hears it."""
         await self._say(Verb.CANCEL, run_id, Cancel(reason=reason, user_id=user_id))
-
-    async def improve(
-        self, text: str, *, run_id: str | None = None, rating: int | None = None, user_id: str | None = None
-    ) -> None:
-        """Say how a run, by default the user's last one, could have been better."""
-        await self._say(Verb.FEEDBACK, run_id or LAST_RUN, Feedback(text=text, rating=rating, user_id=user_id))
 
     async def outcome(self, run_id: str, *, ok: bool, note: str | None = None, user_id: str | None = None) -> None:
         """Say whether a run did, in the world, what was wanted."""

@@ -7,27 +7,34 @@ Shown in use by tests/integration/test_improvements.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import BigInteger, Connection, Index
 from sqlmodel import Field, col, select
 
 from evolvent.storage.columns import UtcDateTime
+from evolvent.storage.complaints import is_complaint
 from evolvent.storage.database import Database
 from evolvent.storage.rows import LONG, RecordsRow
 from evolvent.storage.run_parts import clean
 from evolvent.storage.statements import Statement, insert
 
-WORST_RATING = 2
-"""Feedback without a rating, or with one up to this, wishes that the run had gone otherwise: no example to follow."""
+FeedbackStatus = Literal["received", "noted", "suspended", "proposing", "proposed", "applied", "declined", "failed"]
+OPEN: tuple[FeedbackStatus, ...] = ("proposing", "proposed")
+"""What somebody still works on, or a person has to decide."""
 
 
 class FeedbackRow(RecordsRow, table=True):
     """What a user said about a run."""
 
     __tablename__ = "feedback"
-    __table_args__ = (Index("ix_feedback_run", "run_id"), Index("ix_feedback_created", "created_at"))
+    __table_args__ = (
+        Index("ix_feedback_run", "run_id"),
+        Index("ix_feedback_created", "created_at"),
+        Index("ix_feedback_status", "status", "created_at"),
+    )
     feedback_id: str = Field(primary_key=True)
     run_id: str
     user_id: str | None = None
@@ -35,6 +42,11 @@ class FeedbackRow(RecordsRow, table=True):
     text: str = Field(default="", sa_type=LONG)
     rating: int | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
+    is_dispute: bool = False
+    status: str = "received"
+    detail: str = Field(default="", sa_type=LONG)
+    target: str = ""
+    improver_run: str | None = None
 
 
 class OutcomeRow(RecordsRow, table=True):
@@ -58,7 +70,10 @@ class PositionRow(RecordsRow, table=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredFeedback:
-    """What a user said about a run."""
+    """What a user said about a run, and what came of it.
+
+    `target` is what was changed or shall be, as KIND:ID@VERSION; `improver_run` the run that proposes it.
+    """
 
     feedback_id: str
     run_id: str
@@ -67,6 +82,11 @@ class StoredFeedback:
     text: str
     rating: int | None
     created_at: datetime
+    is_dispute: bool = False
+    status: str = "received"
+    detail: str = ""
+    target: str = ""
+    improver_run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,11 @@ _OUTCOME = insert(
 _DISPUTE = insert("disputes", ("run_id",), conflict="ON CONFLICT (run_id) DO NOTHING")
 _DISPUTED = Statement(
     "SELECT run_id FROM outcomes WHERE run_id IN :run_ids AND ok = :no"
-    " UNION SELECT run_id FROM feedback WHERE run_id IN :run_ids AND (rating IS NULL OR rating <= :worst)"
+    " UNION SELECT run_id FROM feedback WHERE run_id IN :run_ids AND is_dispute"
+)
+_TURN = Statement(
+    "UPDATE feedback SET status = :status, detail = :detail, target = :target, improver_run = :improver_run"
+    " WHERE feedback_id = :feedback_id AND status = :before"
 )
 
 
@@ -104,15 +128,15 @@ class ImprovementStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put_feedback(self, feedback: StoredFeedback) -> bool:
-        """Keep what a user said; False where it was kept before."""
+    async def put_feedback(self, feedback: StoredFeedback, *, may_dispute: bool = True) -> bool:
+        """Keep what a user said; False where it was kept before. `may_dispute`: they have a say in this run."""
         row = {name: getattr(feedback, name) for name in StoredFeedback.__slots__}
         row["text"] = clean(feedback.text)
-        is_complaint = feedback.rating is None or feedback.rating <= WORST_RATING
+        row["is_dispute"] = may_dispute and is_complaint(feedback.text, feedback.rating)
 
         def work(conn: Connection) -> bool:
             is_new = _FEEDBACK.count(conn, row) > 0
-            if is_new and is_complaint:
+            if is_new and row["is_dispute"]:
                 _DISPUTE.many(conn, [{"run_id": feedback.run_id}])
             return is_new
 
@@ -131,27 +155,46 @@ class ImprovementStore:
         await self._database.writer.run(work)
 
     async def disputed(self, run_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of these runs of which somebody says that they went wrong, or wishes that they were better."""
-        values = {"run_ids": run_ids, "no": False, "worst": WORST_RATING}
+        """Return those of these runs of which somebody says that they went wrong."""
+        values = {"run_ids": run_ids, "no": False}
         return frozenset(
             run_id for (run_id,) in await self._database.look_up(lambda conn: _DISPUTED.rows(conn, values))
         )
 
+    async def turn(self, feedback: StoredFeedback, *, before: str) -> bool:
+        """Keep what came of feedback, if nobody else has taken it on from that status."""
+        names = ("feedback_id", "status", "detail", "target", "improver_run")
+        row = {name: getattr(feedback, name) for name in names}
+        row["detail"] = clean(feedback.detail)
+        return await self._database.writer.run(lambda conn: _TURN.count(conn, {**row, "before": before}) > 0)
+
+    async def close(self, feedback: StoredFeedback, status: FeedbackStatus, detail: str) -> bool:
+        """End what feedback asked for, if it stands where it stood."""
+        return await self.turn(replace(feedback, status=status, detail=detail), before=feedback.status)
+
+    async def close_proposals(self, target: str, status: FeedbackStatus, detail: str) -> None:
+        """End all feedback that asked for a proposed version."""
+        for each in await self.feedback(target=target, status="proposed"):
+            await self.close(each, status, detail)
+
     async def feedback(
-        self, *, run_id: str | None = None, since: datetime | None = None, limit: int = 200
+        self,
+        *,
+        run_id: str | None = None,
+        since: datetime | None = None,
+        limit: int = 200,
+        **wanted: str | None,
     ) -> list[StoredFeedback]:
-        """Return feedback, latest first."""
+        """Return feedback, latest first; `wanted` are values of `feedback_id`, `principal`, `status` and `target`."""
         query = select(FeedbackRow)
-        if run_id is not None:
-            query = query.where(col(FeedbackRow.run_id) == run_id)
+        for name, value in {**wanted, "run_id": run_id}.items():
+            if value is not None:
+                query = query.where(getattr(FeedbackRow, name) == value)
         if since is not None:
             query = query.where(col(FeedbackRow.created_at) >= since)
         async with self._database.reading() as session:
             rows = (await session.exec(query.order_by(col(FeedbackRow.created_at).desc()).limit(limit))).all()
-        return [
-            StoredFeedback(r.feedback_id, r.run_id, r.user_id, r.principal, r.text, r.rating, r.created_at)
-            for r in rows
-        ]
+        return [StoredFeedback(*(getattr(row, name) for name in StoredFeedback.__slots__)) for row in rows]
 
     async def outcomes(self, run_ids: Sequence[str]) -> dict[str, list[StoredOutcome]]:
         """Return what is known of these runs; those without a word are missing."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from evolvent.storage.complaints import WORST_RATING
 from evolvent.storage.database import Database
-from evolvent.storage.improvements import WORST_RATING
 from evolvent.storage.statements import Statement
 
 LEARNER_GOAL = "improvement"
@@ -31,7 +31,7 @@ _OUTCOMES = Statement(
 )
 _DISPUTED = Statement(
     "SELECT COUNT(*) FROM (SELECT run_id FROM outcomes WHERE ok = :no AND created_at >= :since UNION"
-    " SELECT run_id FROM feedback WHERE (rating IS NULL OR rating <= :worst) AND created_at >= :since) AS disputed"
+    " SELECT run_id FROM feedback WHERE is_dispute AND created_at >= :since) AS disputed"
 )
 _SIGNATURES = Statement(
     "SELECT COALESCE(SUM(CASE WHEN support >= :min_support THEN 1 ELSE 0 END), 0),"

@@ -6,7 +6,7 @@ Any number of learners may try: each commit says on which it builds, and only on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -189,8 +189,8 @@ class SignatureRows:
         found = {name: int(position) for name, position in rows}
         return found.get(COMMITS, 0), found.get(POSITION, 0)
 
-    async def keep(self, lesson: Lesson) -> bool:
-        """Keep a lesson in one commit; False, with nothing kept, where another commit came before it."""
+    async def keep(self, lesson: Lesson, *, beside: Callable[[Connection], None] | None = None) -> bool:
+        """Keep a lesson, and what is written beside it, in one commit; False, with nothing kept, where another came."""
         puts = [_values(record) for record in lesson.signatures]
         words = sorted({record.words for record in lesson.signatures})
 
@@ -206,6 +206,8 @@ class SignatureRows:
             if lesson.disputes:
                 _TAKEN_UP.count(conn, {"run_ids": lesson.disputes})
             _count(conn, lesson)
+            if beside is not None:
+                beside(conn)
             return True
 
         return await self._database.writer.run(work)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from pydantic_core import from_json
-from sqlalchemy import Index, func
+from sqlalchemy import Index, ScalarSelect, func
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -116,11 +116,13 @@ class VersionStore:
         self._database = database
 
     async def list(
-        self, kind: str | None = None, item_id: str | None = None, *, limit: int = 200
+        self, kind: str | None = None, item_id: str | None = None, *, status: str | None = None, limit: int = 200
     ) -> list[StoredVersion]:
-        """Return versions, the latest first."""
+        """Return versions, the latest first; with a status, those whose last receipt says so."""
         wanted = ((col(VersionRow.kind), kind), (col(VersionRow.item_id), item_id))
         query = select(VersionRow).where(*(column == value for column, value in wanted if value is not None))
+        if status is not None:
+            query = query.where(_last_status() == status)
         query = query.order_by(
             col(VersionRow.created_at).desc(),
             col(VersionRow.kind),
@@ -200,6 +202,20 @@ def _row(kind: str, item_id: str, version: int, number: int, receipt: Receipt) -
         evidence=clean(json_text(dict(receipt.evidence))) or "{}",
         created_at=receipt.at,
     )
+
+
+def _last_status() -> ScalarSelect[Any]:
+    later = (
+        select(VersionReceiptRow.status)
+        .where(
+            col(VersionReceiptRow.kind) == col(VersionRow.kind),
+            col(VersionReceiptRow.item_id) == col(VersionRow.item_id),
+            col(VersionReceiptRow.version) == col(VersionRow.version),
+        )
+        .order_by(col(VersionReceiptRow.number).desc())
+        .limit(1)
+    )
+    return later.correlate(VersionRow).scalar_subquery()
 
 
 def _key(row: VersionRow | VersionReceiptRow) -> tuple[str, str, int]:

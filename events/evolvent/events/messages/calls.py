@@ -281,8 +281,9 @@ class FeedbackCall(Message):
 
 
 class FeedbackReply(Message):
-    """Which run the feedback was applied to. `status` is `received`, or `known` where it was stored before."""
+    """Which run the feedback was applied to, and what came of it; `known` where it was stored before."""
 
     feedback_id: str
     run_id: str
     status: str
+    detail: str = ""

@@ -40,6 +40,8 @@ class Feedback(Command):
 
     text: str = Field(default="Make it better", max_length=10_000)
     rating: int | None = Field(default=None, ge=1, le=5)
+    feedback_id: str | None = Field(default=None, min_length=1, max_length=64)
+    """An id of the speaker's own, by which they may ask what came of it; said twice, it is stored once."""
 
 
 class Outcome(Command):

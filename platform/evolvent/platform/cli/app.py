@@ -19,7 +19,9 @@ from evolvent.platform.cli import (
     demo,
     doctor,
     failures,
+    feedback,
     improve,
+    improvements,
     jobs,
     learn,
     patterns,
@@ -30,6 +32,8 @@ from evolvent.platform.cli import (
     schedule,
     status,
     tools,
+    unlearn,
+    versions,
     workflow_runs,
     workflows,
 )
@@ -43,11 +47,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Begin with `evolvent doctor`, `evolvent up`, and then `evolvent ask 'Hello'` in another terminal.",
 )
-for part in (running, demo, ask, improve, learn, status, doctor, bench, reference):
+for part in (running, demo, ask, improve, learn, unlearn, status, doctor, bench, reference):
     part.add_to(app)
 workflow_runs.add_to(workflows.commands)
 run_replay.add_to(runs.commands)
 for part in (runs, workflows, agents, clients, budget, jobs, schedule, patterns, automations, failures, dead, tools):
+    app.add_typer(part.commands)
+for part in (versions, improvements, feedback):
     app.add_typer(part.commands)
 
 
