@@ -109,6 +109,8 @@ async def test_a_proposed_agent_is_used_by_nobody_until_it_is_applied(
     assert (await agents.get("clerk")).system_prompt == "Help better."
     assert await agents.get("clerk", SPEC.spec_hash) == SPEC  # runs that began with it keep it
     assert [each.status for each in (await tree.get("agent", "clerk", 2)).receipts] == ["proposed", "applied"]
+    assert [each.version for each in await tree.list("agent", status="applied")] == [2]
+    assert await tree.list("agent", status="proposed") == []
     await agents.put(prompted("A third."), created_by="ann")
     assert (await tree.get("agent", "clerk")).version == 3
 
