@@ -36,6 +36,7 @@ class Shop(House):
     databases: Databases | None = None
     url: str = ""
     learnt: list[LearntAutomations] = field(default_factory=list)
+    tells: bool = False
 
     @property
     def store(self) -> AutomationStore:
@@ -44,7 +45,7 @@ class Shop(House):
 
     async def open_orchestrator(self, **settings: object) -> AgentOrchestrator:
         assert self.databases is not None
-        orchestrator, learnt = open_shop(self.bus, self.databases)
+        orchestrator, learnt = open_shop(self.bus, self.databases, tells=self.tells)
         self.orchestrators.append(orchestrator)
         self.learnt.append(learnt)
         await learnt.refresh()
@@ -63,11 +64,13 @@ class Shop(House):
         return await self.events(await self.publish(request_body(message, **more)))
 
 
-def open_shop(bus: NatsBus, databases: Databases) -> tuple[AgentOrchestrator, LearntAutomations]:
+def open_shop(
+    bus: NatsBus, databases: Databases, *, tells: bool = False
+) -> tuple[AgentOrchestrator, LearntAutomations]:
     """Return an orchestrator of the shop, and what it serves by."""
     clock, tools = SystemClock(), orders.registry()
     live = LiveAutomations(databases.definitions, AutomationStore(databases.definitions, clock))
-    learnt = LearntAutomations(live, tools.offered_to)
+    learnt = LearntAutomations(live, tools.offered_to, tells=tells)
     sources = Sources(AgentStore(databases.definitions, clock), automations=learnt)
     return AgentOrchestrator(bus, sources, RunStore(databases.records), tools, settings=FAST), learnt
 

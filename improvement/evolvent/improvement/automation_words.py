@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evolvent.events.language.learning.automation import Automation, AutomationStep
+from evolvent.events.language.learning.hints import hint_of
 from evolvent.improvement.program_words import guard_in_words, in_words, label
 
 _KINDS = {
@@ -65,6 +66,8 @@ def _nature(automation: Automation) -> Iterator[str]:
 
 def _understands(automation: Automation) -> Iterator[str]:
     yield f'"{understood(automation)}"'
+    if hint := hint_of(automation):
+        yield f"tells the agent: {hint.line}"
     for slot in automation.slots:
         many = ", one for each thing that is named" if slot.is_group else ""
         origin = automation.labels.get(slot.name, "user")

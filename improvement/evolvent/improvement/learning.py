@@ -20,6 +20,7 @@ from evolvent.events.clock import Clock
 from evolvent.events.language.learning.templates import MIN_RUNS, as_json, compile_small_talk
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.learning_calls import LearnReply
+from evolvent.improvement.chain_learning import ChainLearner
 from evolvent.improvement.proposing import Emit, Looked, Proposer
 from evolvent.improvement.run_reading import Batch, RunReader
 from evolvent.improvement.settings import ImprovementSettings
@@ -54,6 +55,7 @@ class Learner:
         self._memory = SignatureMemory(self._rows, most_examples=settings.cache_examples)
         self._reader = RunReader(records, automations, self._memory, batch=settings.learn_batch)
         self._proposer = Proposer(records, automations, self._memory, settings, clock=clock, emit=emit)
+        self._chains = ChainLearner(records, automations.chains, settings)
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -86,6 +88,7 @@ class Learner:
             # Without a batch the memory still stands at the last commit: what another process left is looked at.
             looked = await self._proposer.look(self._tools())
             await self._learn_small_talk({*looked.scopes, *scopes})
+            await self._chains.take_in(batch.fresh if batch is not None else {}, scopes)
         return _reply(batch, looked)
 
     async def _learn_small_talk(self, scopes: Iterable[tuple[str, str]]) -> None:

@@ -90,6 +90,7 @@ _RULES = {
     "min_principals",
     "min_agreement",
     "min_precision",
+    "hints",
 }
 
 

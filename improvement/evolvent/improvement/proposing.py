@@ -19,6 +19,7 @@ from evolvent.events.language.learning.learner import Memory, Proposal, nominate
 from evolvent.events.language.learning.signature_records import Support
 from evolvent.events.language.tools import ToolSpec
 from evolvent.events.messages.platform import PlatformEvent
+from evolvent.improvement.hinting import Hints
 from evolvent.improvement.learning_events import created, discovered, promoted, proposed, rolled_back
 from evolvent.improvement.promotion import (
     EVER,
@@ -84,6 +85,7 @@ class Proposer:
         self._rules_once_nominated = replace(self._rules, window=EVER)
         self._rules_in_service = replace(self._rules, window=EVER, min_agreement=0.0)
         self._studies: Memory = {}
+        self._hints = Hints(automations, settings, clock=clock, emit=emit)
         self._clock = clock
         self._emit = emit
 
@@ -146,6 +148,7 @@ class Proposer:
         current = await self._current(known)
         support = await self._support(known, current)
         if isinstance(support, NotLearnt):
+            await self._hints.withdraw(known, support.reason)
             return await self._refuse(known, support.reason, current, looked), False
         if not known.is_nominated:
             looked.nominated += 1
@@ -190,7 +193,9 @@ class Proposer:
 
     async def _conclude(self, tried: KnownSignature, found: Proposal | NotLearnt, looked: Looked) -> KnownSignature:
         if isinstance(found, NotLearnt):
+            await self._hints.offer(self._memory.store, tried)
             return await self._refuse(tried, found.reason, await self._current(tried), looked)
+        await self._hints.withdraw(tried, "A program was learnt.")
         return await self._put(tried, found, looked)
 
     async def _refuse(

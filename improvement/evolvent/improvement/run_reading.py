@@ -7,11 +7,13 @@ commit that builds on the one before it: a reader that dies, or that another ove
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.events.errors import NotFound
 from evolvent.events.language.learning.signature_store import SignatureStore
+from evolvent.improvement.chain_learning import proves_reads
 from evolvent.improvement.run_lessons import RunLesson, lesson_of, servings_of
 from evolvent.improvement.signature_memory import SignatureMemory
 from evolvent.storage.automations import AutomationStore
@@ -31,6 +33,8 @@ class Batch:
     runs: int = 0
     disputed: int = 0
     changed: tuple[str, ...] = ()
+    fresh: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """New runs of each scope that tell how its agent begins."""
 
 
 @dataclass(slots=True)
@@ -91,7 +95,9 @@ class RunReader:
             self._memory.forget()
             return None
         self._memory.commits = commits + 1
-        return Batch(len(finished), len(late), tuple(record.signature for record in records))
+        telling = (found.lessons[name] for name in new & found.lessons.keys())
+        fresh = Counter(each.trace.scope for each in telling if proves_reads(each))
+        return Batch(len(finished), len(late), tuple(record.signature for record in records), fresh)
 
     async def _learn(self, fresh: SignatureStore) -> list[SignatureRecord]:
         await self._memory.load(fresh.take_dirty())

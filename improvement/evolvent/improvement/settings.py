@@ -46,6 +46,8 @@ class ImprovementSettings(BaseModel):
     """Share of past runs that must be predicted exactly by what was learnt without them."""
     prefetch: bool = True
     """Make the reads that a request's ids prove before its agent is asked, where no automation serves it."""
+    hints: bool = False
+    """Tell agents in a line what runs with the same words usually did, where no program could be learnt of them."""
     learn_every_seconds: int = Field(default=60, ge=1)
     """How often finished runs are learnt from."""
     learn_batch: int = Field(default=200, ge=1, le=5000)

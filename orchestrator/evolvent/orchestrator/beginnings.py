@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from evolvent.events import subjects
 from evolvent.events.language.workflow import single_agent
-from evolvent.events.messages.runs import WorkflowStarted
+from evolvent.events.messages.runs import ServedBy, WorkflowStarted
 from evolvent.events.streams import REQUESTS
 from evolvent.orchestrator.routing.router import Route
 from evolvent.orchestrator.run_parts import RunParts
@@ -22,7 +22,7 @@ def first_event(parts: RunParts, run_id: str, met: Met, route: Route, subject: s
     workflow = route.workflow or single_agent(chosen)
     agents = route.agents or ({chosen: route.spec} if route.spec else {})
     usual = parts.settings.workflow_timeout_seconds
-    own = route.workflow if not route.decision.prefetched else None
+    own = route.workflow if route.decision.served_by is not ServedBy.AGENT else None
     timeout = request.timeout_seconds or (own.timeout_seconds if own else usual)
     offered = {tool.name: tool for spec in agents.values() for tool in parts.tools.offered_to(spec, goal)}
     offered |= {name: spec for name, spec in parts.catalog().items() if name in workflow.tools}

@@ -166,8 +166,13 @@ def _automations(shared: Shared, tools: ToolRegistry) -> LearntAutomations | Non
         return None
     definitions = shared.databases.definitions
     live = LiveAutomations(definitions, AutomationStore(definitions, shared.clock))
-    unlooked = learning.auto_promote == "writes"
-    return LearntAutomations(live, tools.offered_to, serves_unlooked=unlooked, prefetches=learning.prefetch)
+    return LearntAutomations(
+        live,
+        tools.offered_to,
+        serves_unlooked=learning.auto_promote == "writes",
+        prefetches=learning.prefetch,
+        tells=learning.hints,
+    )
 
 
 def _catalog(bus: NatsBus, shared: Shared, tools: ToolRegistry) -> WorkflowCatalog:

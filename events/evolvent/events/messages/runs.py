@@ -157,6 +157,8 @@ class RoutingDecision(BaseModel):
     """How long it took to find that out."""
     prefetched: int = 0
     """Reads that are made before its agent is asked, for runs like it always began with them."""
+    hints: tuple[str, ...] = ()
+    """What its agent is told of runs like it, each as `ID@VERSION`."""
 
 
 class RunEvent(Envelope):

@@ -19,11 +19,13 @@ from pydantic import ValidationError
 
 from evolvent.events.language.agents import AgentSpec
 from evolvent.events.language.learning.automation import Automation, needs_confirmation
+from evolvent.events.language.learning.hints import Hint, best_hints, hints_by_scope
 from evolvent.events.language.learning.library import Library
 from evolvent.events.language.learning.matching import Abstained
 from evolvent.events.language.learning.prefetching import Chains, parse_chains, prefetch, usable
 from evolvent.events.language.learning.templates import Template, parse_template
 from evolvent.events.language.tools import ToolSpec
+from evolvent.events.language.workflow import single_agent
 from evolvent.events.messages.requests import Request
 from evolvent.events.messages.runs import RoutingDecision, ServedBy
 from evolvent.orchestrator.routing.router import Route
@@ -44,6 +46,7 @@ class _Stock:
     automations: Mapping[Key, tuple[str, Automation]] = field(default_factory=dict)
     library: Library = field(default_factory=lambda: Library.of(()))
     chains: Mapping[tuple[str, str], Chains] = field(default_factory=dict)
+    hints: Mapping[tuple[str, str], tuple[Hint, ...]] = field(default_factory=dict)
 
 
 class LearntAutomations:
@@ -52,17 +55,25 @@ class LearntAutomations:
     Args:
         source: what is live.
         tools_of: the tools that an agent is offered for a goal, as they are now.
+        tells: whether agents are told hints.
         prefetches: whether reads may be made before an agent is asked.
         serves_unlooked: whether requests may be served that write although some word of them is looked at by nothing.
     """
 
     def __init__(
-        self, source: LiveAutomations, tools_of: ToolsOf, *, serves_unlooked: bool = False, prefetches: bool = True
+        self,
+        source: LiveAutomations,
+        tools_of: ToolsOf,
+        *,
+        serves_unlooked: bool = False,
+        prefetches: bool = True,
+        tells: bool = False,
     ) -> None:
         self._source = source
         self._tools_of = tools_of
         self._serves_unlooked = serves_unlooked
         self._prefetches = prefetches
+        self._tells = tells
         self._stock = _Stock()
         self._refreshing = asyncio.Lock()
         self._complained: set[str] = set()
@@ -80,12 +91,12 @@ class LearntAutomations:
             self._complain("a request could not be looked up", error)
             return None
 
-    async def with_reads(self, request: Request, goal: str, route: Route) -> Route:
-        """Return the route to an agent with the reads before it that the agent is known to begin with."""
+    async def prepared(self, request: Request, goal: str, route: Route) -> Route:
+        """Return the route to an agent with the reads that it is known to begin with, and hints that it is told."""
         try:
-            return self._with_reads(request, goal, route)
+            return self._with_hints(request, goal, self._with_reads(request, goal, route))
         except Exception as error:  # noqa: BLE001  # the agent reads by itself
-            self._complain("reads could not be planned", error)
+            self._complain("what an agent begins with could not be planned", error)
             return route
 
     async def refresh(self) -> None:
@@ -132,6 +143,23 @@ class LearntAutomations:
         decision = route.decision.model_copy(update={"prefetched": len(workflow.tasks) - 1})
         return Route(decision, spec=agent, workflow=workflow, agents={agent.agent_id: agent})
 
+    def _with_hints(self, request: Request, goal: str, route: Route) -> Route:
+        agent = route.spec
+        if not self._tells or agent is None or route.error is not None:
+            return route
+        hints = self._stock.hints.get((goal, agent.agent_id), ())
+        tools = {spec.name: spec for spec in self._tools_of(agent, goal)} if hints else {}
+        fit = best_hints(hints, request.message, tools)
+        if not fit:
+            return route
+        told = {"instructions": "\n".join(hint.line for hint in fit)}
+        workflow = route.workflow or single_agent(agent.agent_id)
+        tasks = tuple(task.model_copy(update=told) if task.agent_id else task for task in workflow.tasks)
+        takeover = workflow.takeover.model_copy(update=told) if workflow.takeover is not None else None
+        workflow = workflow.model_copy(update={"tasks": tasks, "takeover": takeover})
+        decision = route.decision.model_copy(update={"hints": tuple(hint.label for hint in fit)})
+        return Route(decision, spec=agent, workflow=workflow, agents={agent.agent_id: agent})
+
     async def _refresh(self) -> None:
         before = self._stock
         revision = await self._source.revision()
@@ -142,7 +170,9 @@ class LearntAutomations:
         documents = await self._source.documents(keys.keys() - kept.keys())
         small_talk = await self._source.small_talk()
         automations, library, broken = await asyncio.to_thread(_made, kept, keys, documents, small_talk)
-        self._stock = _Stock(revision, automations, library, self._chains_of(await self._source.chains()))
+        chains = self._chains_of(await self._source.chains())
+        hints = hints_by_scope(each for _, each in automations.values())
+        self._stock = _Stock(revision, automations, library, chains, hints)
         for what, error in broken:
             self._complain(what, error)
         _log.info("library", revision=revision, automations=len(automations), templates=library.index.size)

@@ -60,8 +60,8 @@ class Automations(Protocol):
         None: nothing was ever learnt that it could have been.
         """
 
-    async def with_reads(self, request: Request, goal: str, route: Route) -> Route:
-        """Return the route to an agent with the reads before it that the agent is known to begin with."""
+    async def prepared(self, request: Request, goal: str, route: Route) -> Route:
+        """Return the route to an agent with the reads that it is known to begin with, and hints that it is told."""
 
     async def refresh(self) -> None:
         """Take in what has changed."""
@@ -141,7 +141,7 @@ class Router:
             return _noted(learnt, said)
         route = await self._meant(request, goal) or await self._best(request, goal, choice)
         if self._automations is not None and choice is not None:
-            route = await self._automations.with_reads(request, goal, route)
+            route = await self._automations.prepared(request, goal, route)
         if not isinstance(learnt, Abstained):
             return route
         reason = f"{route.decision.reason}; no automation: {learnt.reason[:_LONGEST_REASON]}"
