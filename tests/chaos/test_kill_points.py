@@ -30,6 +30,8 @@ from evolvent.platform.scripted_model.script import Latency, Script
 from evolvent.platform.scripted_model.server import ScriptedModelServer
 from evolvent.platform.settings import Settings, load_settings
 
+pytestmark = pytest.mark.long
+
 HOLDER = {
     "request": "orchestrator",
     "run": "orchestrator",
@@ -80,7 +82,10 @@ class Crasher:
         assert self.process.stdout is not None
         self.process.stdin.write(b"go\n")
         await self.process.stdin.drain()
-        assert b"ready" in await asyncio.wait_for(self.process.stdout.readline(), 20)
+        line = b"."
+        while line and b"ready" not in line:  # services say other things on their way
+            line = await asyncio.wait_for(self.process.stdout.readline(), 30)
+        assert b"ready" in line
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import psutil
+import pytest
 from support.processes import environment, wait_for
 
 CREW = {"ask", "improvement", "loader", "metrics", "orchestrator", "recorder", "resources", "schedules"}
@@ -61,6 +62,7 @@ async def test_the_demo_tells_its_whole_story_in_numbers_that_add_up(tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 async def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     process = await demo(tmp_path)
     assert process.stdout is not None

@@ -16,7 +16,7 @@ from support.processes import Platform, platform_up, scripted_model
 
 from evolvent.platform.cli.app import run
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

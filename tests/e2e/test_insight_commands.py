@@ -19,7 +19,7 @@ from evolvent.storage.insight_rows import HourTotals
 from evolvent.storage.insights import InsightStore
 from evolvent.storage.runs import RunStore
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 QUIET = {
     "EVOLVENT_LEARNING__INSIGHTS__COUNT_EVERY_SECONDS": "86400",
     "EVOLVENT_LEARNING__INSIGHTS__ANALYTICS_EVERY_SECONDS": "86400",

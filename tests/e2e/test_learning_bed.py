@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from support.learning_bed import beds
 from support.learning_bed.agent import Knobs
 from support.learning_bed.bed import Bed
@@ -17,6 +18,8 @@ from support.processes import PRICES, environment, wait_for
 
 from evolvent.platform.client import Client
 from evolvent.platform.scripted_model.server import ScriptedModelServer
+
+pytestmark = pytest.mark.long
 
 KNOBS = Knobs(seed=1, rate_limited=0.03, server_errors=0.03, broken_arguments=0.03)
 DRIFT_AT = 15

@@ -25,7 +25,7 @@ from evolvent.platform.cli.app import run
 from evolvent.platform.client import Client
 from evolvent.storage.database import Databases
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 
 def looks() -> list[Trace]:

@@ -7,9 +7,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from support.processes import Platform, platform_up, scripted_model
 
 from evolvent.platform.client import Client
+
+pytestmark = pytest.mark.long
 
 SCRIPT = """
 rules:

@@ -44,7 +44,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "many processes": ("--processes", "--scale", "orchestrator=2,loader=2"),
 }
 SUBJECT = "evolvent.requests.medium.default"
-CREW = {"ask", "improvement", "loader", "metrics", "orchestrator", "recorder", "resources"}
+CREW = {"ask", "improvement", "loader", "metrics", "orchestrator", "recorder", "resources", "schedules"}
 ANSWER_KEYS = {
     "run_id",
     "status",
@@ -61,7 +61,11 @@ ANSWER_KEYS = {
 FINALS = {"workflow_completed", "workflow_failed", "workflow_cancelled"}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=SHAPES)
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=["one process", pytest.param("many processes", marks=pytest.mark.long)],
+)
 async def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     """A running platform; what it started has ended, and well, when all is over."""
     folder: Path = tmp_path_factory.mktemp("one_request")

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from support.processes import Platform, platform_up, scripted_model, wait_for
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from support.processes import Platform, platform_up, scripted_model, wait_for
 from evolvent.events.errors import RemoteError
 from evolvent.platform.client import Client
 
+pytestmark = pytest.mark.long
+
 
 @dataclass
 class Said:

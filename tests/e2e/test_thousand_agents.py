@@ -27,6 +27,8 @@ from evolvent.platform.logs import set_up_logs
 from evolvent.platform.running import nats
 from evolvent.platform.settings import load_settings
 
+pytestmark = pytest.mark.long
+
 AGENTS, CAP, WARM_UP = 1000, 50, 1000
 REQUESTS = int(os.environ.get("EVOLVENT_THOUSAND_AGENTS_REQUESTS", "2000"))
 """5,000 take a minute: `.ci/run` asks for them in a step of its own."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 FIRST = ["schema", "kind", "section", "mode", "profile", "bed", "seed"]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 TINY = ("--rounds", "1", "--seconds", "0.5", "--most", "20", "--durability", "process", "--json")
 

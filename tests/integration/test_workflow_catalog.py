@@ -17,10 +17,10 @@ from evolvent.events.messages.workflow_calls import (
     PutReply,
     PutWorkflow,
     RollBackWorkflow,
-    VersionList,
     WorkflowList,
     WorkflowQuery,
     WorkflowReply,
+    WorkflowVersionList,
 )
 from evolvent.events.nats_bus import NatsBus
 from evolvent.orchestrator.tools import ToolRegistry
@@ -118,7 +118,7 @@ async def test_going_back_takes_the_version_before_or_the_one_named(catalog: Wor
     await call(catalog, "roll_back_workflow", RollBackWorkflow(name="report", to=1))
     shown = WorkflowReply.decode(await call(catalog, "workflows.show", WorkflowQuery(name="report")))
     assert shown.workflow.title == "one"
-    found = VersionList.decode(await call(catalog, "workflows.versions", WorkflowQuery(name="report")))
+    found = WorkflowVersionList.decode(await call(catalog, "workflows.versions", WorkflowQuery(name="report")))
     assert [row.version for row in found.versions] == [1, 2, 3, 4, 5]
     await put(catalog, document("single"))
     with pytest.raises(NotFound, match="no other version"):

@@ -147,7 +147,11 @@ async def platform_up(folder: Path, model_url: str, *arguments: str, **settings:
         )
     platform = Platform(data_dir, process, log, env)
     try:
-        await wait_for("client.json", lambda: (data_dir / "client.json").exists() or process.returncode is not None)
+        await wait_for(
+            "client.json",
+            lambda: (data_dir / "client.json").exists() or process.returncode is not None,
+            seconds=90,
+        )
         assert process.returncode is None, log.read_text()[-3000:]
         yield platform
     finally:

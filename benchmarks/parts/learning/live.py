@@ -76,7 +76,7 @@ class Pass:
         return sum(each.tokens for each in self.done)
 
     async def run(self, requests: Sequence[BedRequest], *, asked: Sequence[BedRequest] = ()) -> None:
-        """Go through requests in order, learning on the way. With `asked`, learn once at the end, and then ask those."""
+        """Go through requests, learning on the way; or, with `asked`, learn once at the end, and then ask those."""
         server = ScriptedModelServer(responder=self.bed.responder())
         url = await server.start()
         began = time.monotonic()

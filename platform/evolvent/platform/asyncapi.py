@@ -46,7 +46,7 @@ _CALLS: Mapping[tuple[str, str], tuple[type[BaseModel], type[BaseModel]]] = {
     ("orchestrator", "journal"): (calls.RunQuery, calls.JournalPage),
     ("orchestrator", "workflows.list"): (workflow_calls.ListWorkflows, workflow_calls.WorkflowList),
     ("orchestrator", "workflows.show"): (workflow_calls.WorkflowQuery, workflow_calls.WorkflowReply),
-    ("orchestrator", "workflows.versions"): (workflow_calls.WorkflowQuery, workflow_calls.VersionList),
+    ("orchestrator", "workflows.versions"): (workflow_calls.WorkflowQuery, workflow_calls.WorkflowVersionList),
     ("orchestrator", "workflows.check"): (workflow_calls.CheckWorkflow, workflow_calls.Checked),
     ("orchestrator", "put_workflow"): (workflow_calls.PutWorkflow, workflow_calls.PutReply),
     ("orchestrator", "roll_back_workflow"): (workflow_calls.RollBackWorkflow, workflow_calls.PutReply),

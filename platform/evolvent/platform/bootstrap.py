@@ -169,7 +169,7 @@ def _automations(shared: Shared, tools: ToolRegistry) -> LearntAutomations | Non
     return LearntAutomations(
         live,
         tools.offered_to,
-        serves_unlooked=learning.auto_promote == "writes",
+        serves_unlooked=learning.ignores_words,
         prefetches=learning.prefetch,
         tells=learning.hints,
     )

@@ -37,12 +37,12 @@ from evolvent.events.messages.workflow_calls import (
     PutReply,
     PutWorkflow,
     RollBackWorkflow,
-    VersionList,
     VersionRow,
     WorkflowList,
     WorkflowQuery,
     WorkflowReply,
     WorkflowRow,
+    WorkflowVersionList,
 )
 from evolvent.events.nats_bus import NatsBus
 from evolvent.orchestrator.logs.source import DiagnosticContext
@@ -102,7 +102,7 @@ class WorkflowCalls(ABC):
     async def workflow_versions(self, name: str) -> list[VersionRow]:
         """Return every version of a workflow, oldest first."""
         reply = await self.call_orchestrator("workflows.versions", WorkflowQuery(name=name))
-        return list(VersionList.decode(reply, max_bytes=_MAX_REPLY_BYTES).versions)
+        return list(WorkflowVersionList.decode(reply, max_bytes=_MAX_REPLY_BYTES).versions)
 
     async def check_workflow(self, workflow: Workflow | Mapping[str, Any]) -> Checked:
         """Say what keeps a document from running on this platform, and what could be better; nothing is stored."""

@@ -49,8 +49,8 @@ def test_what_is_kept_told_and_answered_names_the_run_that_was_found() -> None:
     assert stored(opinion, RUN).run_id == RUN
     event = received(opinion, RUN, source="improvement-1", now=NOW)
     assert (event.run_id, event.feedback_id, event.event_id) == (RUN, opinion.feedback_id, opinion.feedback_id)
-    assert answer(opinion, RUN, is_new=True).status == "received"
-    assert answer(opinion, RUN, is_new=False).status == "known"
+    assert answer(opinion, RUN, stored(opinion, RUN)).status == "received"
+    assert answer(opinion, RUN, None).status == "known"
 
 
 def test_feedback_on_no_run_keeps_what_was_said() -> None:

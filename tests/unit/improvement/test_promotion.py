@@ -62,11 +62,12 @@ def test_only_so_much_goes_live_alone(promote: AutoPromote, effect: Effect, *, g
     assert (why_not_alone(automation, ImprovementSettings(auto_promote=promote)) is None) == goes_alone
 
 
-def test_what_writes_and_does_not_look_at_every_word_never_goes_alone() -> None:
+def test_what_writes_and_does_not_look_at_every_word_goes_alone_only_where_words_may_be_ignored() -> None:
     automation = Automation(
         automation_id="a", name="a", kind="full", signature="s", effect=Effect.KEYED, ignored_slots=("b",)
     )
-    why = why_not_alone(automation, ImprovementSettings(auto_promote="writes"))
+    assert why_not_alone(automation, ImprovementSettings(auto_promote="writes")) is None
+    why = why_not_alone(automation, ImprovementSettings(auto_promote="writes", may_ignore_words=False))
     assert why == "It writes although nothing looks at b of the request, so a person has to approve it."
 
 

@@ -92,7 +92,7 @@ class VersionRow(Message):
     created_at: datetime
 
 
-class VersionList(Message):
+class WorkflowVersionList(Message):
     """What orchestrator.workflows.versions gives, oldest first."""
 
     versions: tuple[VersionRow, ...] = ()

@@ -35,12 +35,12 @@ from evolvent.events.messages.workflow_calls import (
     RecentRun,
     ResourceUsage,
     RollBackWorkflow,
-    VersionList,
     VersionRow,
     WorkflowList,
     WorkflowQuery,
     WorkflowReply,
     WorkflowRow,
+    WorkflowVersionList,
 )
 from evolvent.events.service import Endpoint
 from evolvent.orchestrator.logs.absence import told_once
@@ -137,7 +137,7 @@ class WorkflowCatalog:
         stored = await self._stores.workflows.versions(ask.name)
         if not stored:
             await self._stores.workflows.get(ask.name)
-        return VersionList(versions=tuple(map(_version, stored))).encode()
+        return WorkflowVersionList(versions=tuple(map(_version, stored))).encode()
 
     async def _check(self, call: Call) -> bytes:
         return (await self._checked(CheckWorkflow.decode(call.data).document)).encode()
