@@ -8,10 +8,15 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.servers import bus_on, nats_server
 
 from evolvent.events.nats_bus import NatsBus
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("evolvent", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("evolvent")
 
 
 def _is_local(address: object) -> bool:
