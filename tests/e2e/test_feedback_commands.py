@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from support.commands import ok as worked
+from support.commands import rows, said
 from support.processes import Platform, platform_up, scripted_model
-
-from evolvent.platform.cli.app import run
 
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
@@ -28,25 +26,8 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
         yield running
 
 
-async def said(platform: Platform, *arguments: str) -> tuple[int, str, str]:
-    """Run a command in this process; return its exit code, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
-
-    def work() -> int:
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
-                run([*arguments, "--data-dir", str(platform.data_dir)])
-            except SystemExit as ended:
-                return int(ended.code or 0)
-        return 0
-
-    return await asyncio.to_thread(work), out.getvalue(), err.getvalue()
-
-
-async def ok(platform: Platform, *arguments: str) -> Any:
-    code, out, err = await said(platform, *arguments, "--json")
-    assert code == 0, err
-    return [json.loads(line) for line in out.splitlines()]
+async def ok(platform: Platform, *arguments: str) -> list[dict[str, Any]]:
+    return rows(await worked(platform, *arguments, "--json"))
 
 
 async def test_feedback_becomes_a_better_prompt_that_a_person_applies_and_takes_back(platform: Platform) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
+from support.commands import ok, rows, said
 from support.learning_journals import School, run_id
 from support.learnt_domains import run as a_run
 from support.processes import Platform, platform_up, scripted_model
@@ -21,7 +18,6 @@ from evolvent.events.clock import SystemClock
 from evolvent.events.errors import EvolventError
 from evolvent.events.language.learning.traces import Trace
 from evolvent.events.language.tools import Effect
-from evolvent.platform.cli.app import run
 from evolvent.platform.client import Client
 from evolvent.storage.database import Databases
 
@@ -62,31 +58,6 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
         await school.record([*looks(), *posts()])
         await databases.close()
         yield running
-
-
-async def said(platform: Platform, *arguments: str) -> tuple[int, str, str]:
-    """Run a command in this process; return its exit code, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
-
-    def work() -> int:
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
-                run([*arguments, "--data-dir", str(platform.data_dir)])
-            except SystemExit as ended:
-                return int(ended.code or 0)
-        return 0
-
-    return await asyncio.to_thread(work), out.getvalue(), err.getvalue()
-
-
-async def ok(platform: Platform, *arguments: str) -> str:
-    code, out, err = await said(platform, *arguments)
-    assert code == 0, err
-    return out
-
-
-def rows(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 async def test_a_person_reads_what_was_learnt_and_decides(platform: Platform) -> None:

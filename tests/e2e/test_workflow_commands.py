@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from support.commands import ok, rows, said
 from support.processes import Platform, platform_up, scripted_model, wait_for
 
 from evolvent.events.errors import PermissionDenied
 from evolvent.events.language.workflow_files import load_workflow
 from evolvent.events.language.workflow_problems import WorkflowInvalid
-from evolvent.platform.cli.app import run
 from evolvent.platform.client import Client
 from evolvent.platform.workflow_plans import PlanFailed
 
@@ -81,32 +78,6 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
         platform_up(folder, url, EVOLVENT_TOOLS__ALLOWED_FOLDERS=folders) as running,
     ):
         yield running
-
-
-async def said(platform: Platform, *arguments: str) -> tuple[int, str, str]:
-    """Run a command in this process, which saves a start of Python; return its exit code, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
-
-    def work() -> int:
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
-                run([*arguments, "--data-dir", str(platform.data_dir)])
-            except SystemExit as ended:
-                return int(ended.code or 0)
-        return 0
-
-    return await asyncio.to_thread(work), out.getvalue(), err.getvalue()
-
-
-async def ok(platform: Platform, *arguments: str) -> str:
-    """Run a command that must work; return its stdout."""
-    code, out, err = await said(platform, *arguments)
-    assert code == 0, err
-    return out
-
-
-def rows(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 async def test_the_workflows_that_come_with_the_platform_are_listed_and_drawn(platform: Platform) -> None:

@@ -11,6 +11,7 @@ from benchmarks.parts.learning.replay import Replay, figures, of_first, of_learn
 from benchmarks.parts.learning.rows import Row, Values
 from support.learning_bed import airline, beds
 from support.learning_bed.bed import Bed
+from support.learning_bed.requests import BedRequest
 from support.learning_bed.retail import world as shop_world
 from support.learning_bed.served import Tally
 
@@ -116,7 +117,9 @@ def redrawn(plan: Plan, tell: Tell) -> Iterator[Row]:
             yield _frozen("redrawn", Replay(bed, profile), learnt, asked, plan.seed)
 
 
-def _frozen(section: str, replay: Replay, learnt: tuple, asked: tuple, seed: int) -> Row:  # type: ignore[type-arg]
+def _frozen(
+    section: str, replay: Replay, learnt: tuple[BedRequest, ...], asked: tuple[BedRequest, ...], seed: int
+) -> Row:
     replay.teach(learnt)
     tally = replay.frozen(asked)
     known = of_learnt_kinds(learnt, asked)
